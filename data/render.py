@@ -1,0 +1,53 @@
+"""Transcript → `input_ids` and `assistant_masks`, and conversation → the prompt a server would feed.
+
+The mask comes from the template's `{% generation %}` blocks, so that what is supervised is decided in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from data.transcript import Json, Transcript
+
+
+class Rendered(NamedTuple):
+    """One rendered example: `input_ids` (n,) and `assistant_masks` (n,) of 0 and 1."""
+
+    input_ids: list[int]
+    assistant_masks: list[int]
+
+    @property
+    def supervised(self) -> int:
+        return sum(self.assistant_masks)
+
+    def spans(self) -> list[tuple[int, int]]:
+        """Half-open index ranges of the supervised runs: one for each assistant turn."""
+        edges = [i for i in range(len(self.input_ids) + 1) if self._bit(i) != self._bit(i - 1)]
+        return list(zip(edges[::2], edges[1::2], strict=True))
+
+    def _bit(self, index: int) -> int:
+        return self.assistant_masks[index] if 0 <= index < len(self.assistant_masks) else 0
+
+
+def render(transcript: Transcript, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> Rendered:
+    """Render a whole transcript with its supervision mask."""
+    encoded = tokenizer.apply_chat_template(
+        transcript.chat(),
+        tools=transcript.tool_dicts(),
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+        **template_kwargs,
+    )
+    return Rendered(list(encoded["input_ids"]), list(encoded["assistant_masks"]))
+
+
+def prompt_ids(messages: Sequence[Json], tools: list[Json] | None, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> list[int]:
+    """The generation prompt: the ids before the model's first own token, n ids."""
+    encoded = tokenizer.apply_chat_template(
+        list(messages), tools=tools, tokenize=True, return_dict=True, add_generation_prompt=True, **template_kwargs
+    )
+    return list(encoded["input_ids"])

@@ -1,0 +1,107 @@
+"""Real content for file and configuration tools: code of the running interpreter's standard library, and nested settings.
+
+Nothing is shipped: code is read from `sysconfig`'s stdlib folder and cut at top-level definitions, so that each piece is a whole
+function or class. Pieces are split by file, like tools are split by name.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import random
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+MIN_LINES = 4
+
+
+class Piece(NamedTuple):
+    """A whole top-level definition: the module file it comes from, and its text."""
+
+    file: str
+    text: str
+
+    @property
+    def lines(self) -> int:
+        return self.text.count("\n") + 1
+
+
+def _definitions(path: Path) -> Iterator[str]:
+    source = path.read_text(encoding="utf-8", errors="strict")
+    lines = source.splitlines()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.end_lineno:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            yield "\n".join(lines[first - 1 : node.end_lineno])
+
+
+@functools.cache
+def code_pieces(max_lines: int) -> tuple[Piece, ...]:
+    """Every definition of `MIN_LINES` to `max_lines` lines in the standard library's top-level modules, in a fixed order."""
+    folder = Path(sysconfig.get_paths()["stdlib"])
+    return tuple(
+        Piece(path.name, text)
+        for path in sorted(folder.glob("*.py"))
+        for text in _definitions(path)
+        if MIN_LINES <= text.count("\n") + 1 <= max_lines
+    )
+
+
+SECTIONS = ("server", "database", "logging", "cache", "auth", "storage", "queue", "metrics", "features", "limits", "retry", "ui", "search", "mail")
+LEAVES: dict[str, tuple[Any, ...]] = {
+    "host": ("localhost", "db.internal", "10.0.4.17", "cache-01", "api.example.org"),
+    "port": (80, 443, 5432, 6379, 8080, 9090, 3000),
+    "timeout_seconds": (1, 5, 15, 30, 60, 2.5),
+    "enabled": (True, False),
+    "level": ("debug", "info", "warning", "error"),
+    "max_connections": (5, 10, 50, 100, 250),
+    "name": ("primary", "replica", "staging", "orders", "sessions"),
+    "path": ("/var/lib/app", "/srv/data", "logs/app.log", "~/cache"),
+    "ttl": (60, 300, 3600, 86400),
+    "tags": (["eu", "prod"], ["beta"], ["blue", "green", "canary"], []),
+    "ratio": (0.1, 0.25, 0.5, 0.95),
+    "owner": ("platform", "payments", "data-eng", "web"),
+    "compress": (True, False),
+    "allowed_origins": (["https://app.example.org"], ["*"], ["https://a.example", "https://b.example"]),
+    "schedule": ("hourly", "daily", "weekly", "0 3 * * *"),
+    "threads": (1, 2, 4, 8, 16),
+}
+
+
+def nested_config(rng: random.Random, depth: int) -> dict[str, Any]:
+    """Settings nested exactly `depth` levels deep, with two to four keys on the way down and a sibling section now and then."""
+    config: dict[str, Any] = {key: rng.choice(LEAVES[key]) for key in rng.sample(sorted(LEAVES), rng.randint(1, 3))}
+    if depth > 1:
+        first, second = rng.sample(SECTIONS, 2)
+        config[first] = nested_config(rng, depth - 1)
+        if rng.random() < 0.3:
+            config[second] = nested_config(rng, 1)
+    return config
+
+
+def depth_of(value: Any) -> int:
+    """Levels of nested objects; 0 for a value that is no object."""
+    return 1 + max((depth_of(item) for item in value.values()), default=0) if isinstance(value, dict) else 0
+
+
+def _dotted(config: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} = {json.dumps(value)}"
+
+
+def spell_config(config: dict[str, Any], rng: random.Random) -> str:
+    """The settings as a person would paste them: JSON, YAML or dotted keys."""
+    how = rng.choice(["json", "json", "yaml", "dotted"])
+    if how == "json":
+        return json.dumps(config, indent=2 if rng.random() < 0.5 else None)
+    if how == "yaml":
+        return yaml.safe_dump(config, sort_keys=False).rstrip()
+    return "\n".join(_dotted(config))

@@ -1,0 +1,95 @@
+"""How a call looks as tokens, and the ids of those tokens in a given tokenizer.
+
+This module and `templates/` are the only places that spell a wire token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+class WireTokenError(ValueError):
+    """A wire token that is not exactly one id."""
+
+
+@dataclass(frozen=True)
+class WireFormat:
+    """The texts that frame turns, calls, results and reasoning. Spelling of a call: see `data/templates/README.md`."""
+
+    name: str
+    turn_open: str
+    turn_close: str
+    call_open: str
+    call_close: str
+    result_open: str
+    result_close: str
+    think_open: str
+    think_close: str
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Texts that must each be one id before a model can be trained or measured."""
+        return (self.turn_open, self.turn_close, self.call_open, self.call_close, self.result_open, self.result_close)
+
+
+HERMES = WireFormat(
+    name="hermes_json",
+    turn_open="<|im_start|>",
+    turn_close="<|im_end|>",
+    call_open="<tool_call>",
+    call_close="</tool_call>",
+    result_open="<tool_response>",
+    result_close="</tool_response>",
+    think_open="<think>",
+    think_close="</think>",
+)
+
+
+@dataclass(frozen=True)
+class WireIds:
+    """Token ids of a wire format in one tokenizer; `think_*` is None where the tokenizer has no such token."""
+
+    turn_open: int
+    turn_close: int
+    call_open: int
+    call_close: int
+    result_open: int
+    result_close: int
+    think_open: int | None
+    think_close: int | None
+
+
+def single_id(tokenizer: Any, text: str) -> int | None:
+    """The id of `text` if the tokenizer encodes it as exactly one token, else None."""
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    return ids[0] if len(ids) == 1 and tokenizer.decode(ids) == text else None
+
+
+def missing_tokens(tokenizer: Any, wire: WireFormat = HERMES) -> list[str]:
+    """Required wire tokens that the tokenizer does not hold as one id."""
+    return [text for text in wire.required if single_id(tokenizer, text) is None]
+
+
+def read_ids(tokenizer: Any, wire: WireFormat = HERMES) -> WireIds:
+    """Read the ids from the tokenizer; raise `WireTokenError` naming tokenizer, token and remedy."""
+    for text in missing_tokens(tokenizer, wire):
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        raise WireTokenError(
+            f"{tokenizer.name_or_path}: wire token {text!r} of {wire.name} must be one id, it is {len(ids)}: {ids}\n"
+            "remedy: python -m train.base --name MODEL --out DIR adds the tokens to a model; use DIR as the base"
+        )
+
+    def required(text: str) -> int:
+        return tokenizer.encode(text, add_special_tokens=False)[0]
+
+    return WireIds(
+        turn_open=required(wire.turn_open),
+        turn_close=required(wire.turn_close),
+        call_open=required(wire.call_open),
+        call_close=required(wire.call_close),
+        result_open=required(wire.result_open),
+        result_close=required(wire.result_close),
+        think_open=single_id(tokenizer, wire.think_open),
+        think_close=single_id(tokenizer, wire.think_close),
+    )

@@ -1,0 +1,71 @@
+"""What TRL lacks: our own arguments of a fine-tuning run, and one way to read YAML and command line together."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from trl import ModelConfig, SFTConfig, TrlParser
+
+from data.errors import UserError
+
+
+@dataclass
+class DataArguments:
+    """Where the transcripts are, and how long the run may take."""
+
+    dataset_dir: str = field(metadata={"help": "Folder made by data.build: train.jsonl, validation.jsonl."})
+    max_eval_examples: int = field(default=200, metadata={"help": "Validation transcripts scored for eval_loss."})
+    max_minutes: float | None = field(
+        default=None,
+        metadata={"help": "Wall-clock budget of the training loop. The learning rate decays by whichever is further on, steps or minutes."},
+    )
+
+
+Arguments = tuple[DataArguments, SFTConfig, ModelConfig]
+
+
+def parse_arguments(argv: list[str] | None = None) -> Arguments:
+    """Read `--config FILE` and overriding flags; an unknown key or a missing file is a `UserError`."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = TrlParser((DataArguments, SFTConfig, ModelConfig), description=SFT_HELP)
+    config = argv[argv.index("--config") + 1] if "--config" in argv[:-1] else None
+    if config:
+        _check_config(Path(config), parser)
+    try:
+        data_args, training_args, model_args = parser.parse_args_and_config(argv)
+    except (ValueError, TypeError) as error:
+        raise UserError(config or "command line", str(error), "arguments that SFTConfig and ModelConfig accept", "mend the value") from error
+    if not training_args.output_dir or not model_args.model_name_or_path:
+        raise UserError(config or "command line", "no output_dir or no model_name_or_path", "both", "add them to the YAML file or the command line")
+    return data_args, training_args, model_args
+
+
+def _check_config(path: Path, parser: TrlParser) -> None:
+    """Fail on a missing file, on something that is no mapping, and on unknown keys, before anything is loaded."""
+    if not path.is_file():
+        raise UserError(str(path), "no such file", "a YAML file", "configs/sft/ holds examples")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UserError(str(path), f"not YAML: {error}", "a YAML mapping", "mend the line named above") from error
+    if not isinstance(config, dict):
+        raise UserError(str(path), type(config).__name__, "a YAML mapping of argument names to values", "see configs/sft/")
+    known = {action.dest for action in parser._actions} | {"env"}
+    unknown = sorted(set(config) - known)
+    if unknown:
+        raise UserError(str(path), f"unknown keys {', '.join(unknown)}", "fields of SFTConfig, ModelConfig or DataArguments", f"did you mean {', '.join(_nearest(key, known) for key in unknown)}?")
+
+
+def _nearest(key: str, known: set[str]) -> str:
+    import difflib
+
+    return (difflib.get_close_matches(key, known, n=1, cutoff=0.0) or ["?"])[0]
+
+
+SFT_HELP = (
+    "Fine-tune with LoRA on rendered, proven transcripts. Every field of TRL's SFTConfig and ModelConfig is an option and a YAML key; "
+    "flags override the file. Re-running the same command resumes from the last checkpoint."
+)

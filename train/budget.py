@@ -1,0 +1,47 @@
+"""A wall-clock budget for the training loop, with a learning rate that decays in time as well as in steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+
+class TimeBudget(TrainerCallback, ExportableState):
+    """Stops after `minutes` of training. Time already spent survives a resume through the trainer's state."""
+
+    def __init__(self, minutes: float, spent_seconds: float = 0.0) -> None:
+        self.seconds = 60 * minutes
+        self.spent_seconds = spent_seconds
+        self._since: float | None = None
+
+    def state(self) -> dict[str, Any]:
+        return {"args": {"minutes": self.seconds / 60}, "attributes": {"spent_seconds": self.elapsed()}}
+
+    def elapsed(self) -> float:
+        """Seconds of training, this run and those it resumes."""
+        return self.spent_seconds + (time.monotonic() - self._since if self._since is not None else 0.0)
+
+    def fraction(self) -> float:
+        return self.elapsed() / self.seconds
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        saved = state.stateful_callbacks.get(type(self).__name__)
+        if isinstance(saved, dict) and state.global_step:
+            self.spent_seconds = saved["attributes"]["spent_seconds"]
+        self._since = time.monotonic()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.fraction() >= 1:
+            control.should_training_stop = True
+
+
+def lr_factor(step: int, warmup_steps: int, max_steps: int, spent_fraction: float, floor: float) -> float:
+    """Linear warm-up by steps, then a cosine to `floor` by steps or spent time, whichever is further on."""
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    progress = min(1.0, max((step - warmup_steps) / max(1, max_steps - warmup_steps), spent_fraction))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))

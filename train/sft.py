@@ -1,0 +1,187 @@
+"""Fine-tune: `accelerate launch --config_file accelerate_configs/cpu.yaml train/sft.py --config configs/sft/smollm2_quickstart.yaml`
+
+Reads transcripts, renders them, proves that every call is inside the loss, trains LoRA (and the rows of added wire tokens), and
+leaves adapter, tokenizer, `supervision.json` and `manifest.json` in `output_dir`.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import PartialState
+from peft import LoraConfig
+from rich.console import Console
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.trainer_utils import get_last_checkpoint
+from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config, get_quantization_config
+
+from data.errors import UserError, reported
+from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
+from data.show import show_example
+from data.tokenizer import attach_template, family_of, load_tokenizer, template_path
+from data.wire import WireIds, WireTokenError, read_ids
+from train import compat
+from train.arguments import DataArguments, parse_arguments
+from train.budget import TimeBudget, lr_factor
+from train.dataset import Supervision, read_transcripts, render_all
+
+
+class Trainer(SFTTrainer):
+    """SFTTrainer whose learning rate also follows a wall-clock budget."""
+
+    budget: TimeBudget | None = None
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        if self.budget is None or self.lr_scheduler is not None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        budget, warmup = self.budget, self.args.get_warmup_steps(num_training_steps)
+        floor = (self.args.lr_scheduler_kwargs or {}).get("min_lr_rate", 0.0)
+        self.lr_scheduler = LambdaLR(
+            optimizer or self.optimizer, lambda step: lr_factor(step, warmup, num_training_steps, budget.fraction(), floor)
+        )
+        return self.lr_scheduler
+
+
+def prepare_tokenizer(model_args: ModelConfig, training_args: SFTConfig) -> tuple[PreTrainedTokenizerBase, WireIds]:
+    """The base's tokenizer with our template (or `chat_template_path`), and the wire ids read from it."""
+    assert model_args.model_name_or_path
+    tokenizer = load_tokenizer(model_args.model_name_or_path, revision=model_args.model_revision)
+    template = Path(training_args.chat_template_path) if training_args.chat_template_path else template_path(family_of(tokenizer))
+    if not template.is_file():
+        raise UserError(str(template), "no such file", "a Jinja chat template", "leave chat_template_path out to use ours")
+    attach_template(tokenizer, template)
+    training_args.chat_template_path = None  # attached here; TRL's own route would resize the embeddings
+    try:
+        return tokenizer, read_ids(tokenizer)
+    except WireTokenError as error:
+        message, _, remedy = str(error).partition("\nremedy: ")
+        raise UserError(model_args.model_name_or_path, message, "each wire token is one id", remedy) from error
+
+
+def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedModel:
+    """The base in the dtype and quantisation that the config asks for; bfloat16 when it does not say."""
+    quantization = get_quantization_config(model_args)
+    return AutoModelForCausalLM.from_pretrained(
+        model_args.model_name_or_path,
+        revision=model_args.model_revision,
+        attn_implementation=model_args.attn_implementation,
+        dtype=getattr(torch, model_args.dtype) if model_args.dtype not in (None, "auto") else torch.bfloat16,
+        use_cache=not training_args.gradient_checkpointing,
+        device_map={"": PartialState().local_process_index} if quantization else None,
+        quantization_config=quantization,
+    )
+
+
+def lora_config(model_args: ModelConfig) -> LoraConfig:
+    """LoRA on all linear layers, plus the rows that `train.base` added, which start untrained."""
+    model_args.use_peft = True
+    model_args.lora_target_modules = model_args.lora_target_modules or "all-linear"
+    config = get_peft_config(model_args)
+    rows = added_rows(model_args.model_name_or_path)
+    if rows:
+        config.trainable_token_indices = rows
+    return config
+
+
+def added_rows(base: str | None) -> list[int]:
+    """Ids of the wire tokens that `train.base` added to a local base; none for a Hub id."""
+    manifest = read_manifest(Path(base)) if base else None
+    return sorted((manifest or {}).get("added_tokens", {}).values())
+
+
+def last_checkpoint(training_args: SFTConfig) -> str | None:
+    """Where to resume from; an output folder of a finished run is an error."""
+    folder = Path(training_args.output_dir)
+    if read_manifest(folder):
+        raise UserError(str(folder), "a finished run", "an empty folder or an unfinished run", "choose another output_dir, or remove the folder")
+    if training_args.resume_from_checkpoint:
+        return training_args.resume_from_checkpoint
+    return get_last_checkpoint(folder) if folder.is_dir() else None
+
+
+def save(
+    trainer: Trainer, tokenizer: PreTrainedTokenizerBase, data_args: DataArguments, model_args: ModelConfig, proven: Supervision
+) -> None:
+    """Adapter, tokenizer and, last, the manifest."""
+    folder = Path(trainer.args.output_dir)
+    trainer.save_model()
+    if not trainer.is_world_process_zero():
+        return
+    tokenizer.save_pretrained(folder)
+    write_manifest(
+        folder,
+        "adapter",
+        base=model_args.model_name_or_path,
+        base_manifest=read_manifest(Path(model_args.model_name_or_path or "")),
+        template_sha256=sha256_text(tokenizer.chat_template),
+        adapter_sha256=sha256_file(folder / "adapter_model.safetensors"),
+        dataset=read_manifest(Path(data_args.dataset_dir)),
+        supervision=proven.as_dict(),
+        trainable_token_ids=added_rows(model_args.model_name_or_path),
+        steps=trainer.state.global_step,
+        tokens_seen=trainer.state.num_input_tokens_seen or trainer._total_train_tokens,
+        log_history=trainer.state.log_history,
+        model_arguments=asdict(model_args),
+        training_arguments=trainer.args.to_dict(),
+    )
+
+
+@reported
+def main() -> int:
+    # 1. What is asked for, and whether it can be resumed
+    data_args, training_args, model_args = parse_arguments()
+    checkpoint = last_checkpoint(training_args)
+    console = Console(quiet=not training_args.process_index == 0)
+
+    # 2. Tokenizer, template, wire ids
+    tokenizer, wire = prepare_tokenizer(model_args, training_args)
+
+    # 3. Render and prove
+    folder = Path(data_args.dataset_dir)
+    transcripts = read_transcripts(folder / "train.jsonl")
+    train, proven, rendered = render_all(transcripts, tokenizer, wire, training_args.max_length, "render and prove", console.quiet)
+    evaluation = None
+    if training_args.eval_strategy != "no":
+        held_out = read_transcripts(folder / "validation.jsonl")[: data_args.max_eval_examples]
+        evaluation, _, _ = render_all(held_out, tokenizer, wire, training_args.max_length, "validation", console.quiet)
+    Path(training_args.output_dir).mkdir(parents=True, exist_ok=True)
+    if not console.quiet:
+        write_json(Path(training_args.output_dir) / "supervision.json", proven.as_dict())
+    console.print(
+        f"{proven.examples} examples, {proven.tokens} tokens, {proven.supervised_tokens} supervised; "
+        f"{proven.calls_proven}/{proven.calls} calls proven; dropped {dict(proven.dropped) or 'none'}"
+    )
+    show_example(rendered[0], tokenizer, console)
+
+    # 4. Model, LoRA, trainer
+    compat.apply()
+    transformers.set_seed(training_args.seed)
+    trainer = Trainer(
+        model=load_model(model_args, training_args),
+        args=training_args,
+        train_dataset=train,
+        eval_dataset=evaluation,
+        processing_class=tokenizer,
+        peft_config=lora_config(model_args),
+    )
+    if data_args.max_minutes:
+        trainer.budget = TimeBudget(data_args.max_minutes)
+        trainer.add_callback(trainer.budget)
+
+    # 5. Train, or go on where the last run stopped
+    trainer.train(resume_from_checkpoint=checkpoint)
+
+    # 6. Save
+    save(trainer, tokenizer, data_args, model_args, proven)
+    console.print(f"adapter → {training_args.output_dir}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
