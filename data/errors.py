@@ -29,7 +29,10 @@ def reported(main: Callable[[], int]) -> Callable[[], int]:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            print(f"error: {error.filename or 'output folder'}\n  found:    no space left on device\n  remedy:   free disk space and run again", file=sys.stderr)
+            print(
+                f"error: {error.filename or 'output folder'}\n  found:    no space left on device\n  remedy:   free disk space and run again",
+                file=sys.stderr,
+            )
             return 1
         except KeyboardInterrupt:
             print("\ninterrupted; run the same command again to resume", file=sys.stderr)

@@ -37,9 +37,13 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
     try:
         data_args, training_args, model_args = parser.parse_args_and_config(argv)
     except (ValueError, TypeError) as error:
-        raise UserError(config or "command line", str(error), "arguments that SFTConfig and ModelConfig accept", "mend the value") from error
+        raise UserError(
+            config or "command line", str(error), "arguments that SFTConfig and ModelConfig accept", "mend the value"
+        ) from error
     if not training_args.output_dir or not model_args.model_name_or_path:
-        raise UserError(config or "command line", "no output_dir or no model_name_or_path", "both", "add them to the YAML file or the command line")
+        raise UserError(
+            config or "command line", "no output_dir or no model_name_or_path", "both", "add them to the YAML file or the command line"
+        )
     return data_args, training_args, model_args
 
 
@@ -56,7 +60,12 @@ def _check_config(path: Path, parser: TrlParser) -> None:
     known = {action.dest for action in parser._actions} | {"env"}
     unknown = sorted(set(config) - known)
     if unknown:
-        raise UserError(str(path), f"unknown keys {', '.join(unknown)}", "fields of SFTConfig, ModelConfig or DataArguments", f"did you mean {', '.join(_nearest(key, known) for key in unknown)}?")
+        raise UserError(
+            str(path),
+            f"unknown keys {', '.join(unknown)}",
+            "fields of SFTConfig, ModelConfig or DataArguments",
+            f"did you mean {', '.join(_nearest(key, known) for key in unknown)}?",
+        )
 
 
 def _nearest(key: str, known: set[str]) -> str:

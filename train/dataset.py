@@ -39,17 +39,29 @@ class Supervision:
 def read_transcripts(path: Path) -> list[Transcript]:
     """All rows of a built file; the first invalid row is an error with its line number."""
     if not path.is_file():
-        raise UserError(str(path), "no such file", "a JSONL file of transcripts", "python -m data.build --config configs/data/….yaml --out DIR")
+        raise UserError(
+            str(path), "no such file", "a JSONL file of transcripts", "python -m data.build --config configs/data/….yaml --out DIR"
+        )
     transcripts = []
     for row in read_rows(path):
         if isinstance(row, Rejected):
-            raise UserError(f"{path.parent / row.place}", row.message, f"a valid transcript (rule {row.rule})", "mend or remove the row, or build with data.build, which sets invalid rows aside")
+            raise UserError(
+                f"{path.parent / row.place}",
+                row.message,
+                f"a valid transcript (rule {row.rule})",
+                "mend or remove the row, or build with data.build, which sets invalid rows aside",
+            )
         transcripts.append(row)
     return transcripts
 
 
 def render_all(
-    transcripts: list[Transcript], tokenizer: PreTrainedTokenizerBase, wire: WireIds, max_length: int | None, title: str, quiet: bool = False
+    transcripts: list[Transcript],
+    tokenizer: PreTrainedTokenizerBase,
+    wire: WireIds,
+    max_length: int | None,
+    title: str,
+    quiet: bool = False,
 ) -> tuple[Dataset, Supervision, list[Rendered]]:
     """Render and prove every transcript. One that is longer than `max_length` is dropped whole, never cut.
 
@@ -67,7 +79,9 @@ def render_all(
             proven = prove(transcript, rendered, tokenizer, wire)
         except SupervisionError as error:
             raise UserError(
-                f"transcript {transcript.id}", str(error), "every call's ids, and the end of turn after them, inside the loss",
+                f"transcript {transcript.id}",
+                str(error),
+                "every call's ids, and the end of turn after them, inside the loss",
                 "the chat template does not supervise tool calls: python -m train.base attaches one that does",
             ) from error
         found.examples += 1

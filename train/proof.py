@@ -50,12 +50,16 @@ def _prove_turn(index: int, message: AssistantMessage, span: list[int], tokenize
         raise SupervisionError(f"message {index}: the supervised ids begin with the turn's header, which the server supplies")
     response = read_response(span, tokenizer, wire)
     if response.malformed:
-        raise SupervisionError(f"message {index}: supervised call reads as {response.malformed[0].defect}: {response.malformed[0].text[:120]!r}")
+        raise SupervisionError(
+            f"message {index}: supervised call reads as {response.malformed[0].defect}: {response.malformed[0].text[:120]!r}"
+        )
     found = [(call.name, call.arguments) for call in response.calls]
     if found != expected:
         raise SupervisionError(f"message {index}: supervised calls read {found}, the transcript says {expected}")
     if response.content != (message.content or "").strip():
-        raise SupervisionError(f"message {index}: supervised text reads {response.content[:80]!r}, the transcript says {(message.content or '')[:80]!r}")
+        raise SupervisionError(
+            f"message {index}: supervised text reads {response.content[:80]!r}, the transcript says {(message.content or '')[:80]!r}"
+        )
 
 
 def _prove_prompt(transcript: Transcript, rendered: Rendered, index: int, start: int, tokenizer: PreTrainedTokenizerBase) -> None:

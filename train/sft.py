@@ -99,7 +99,9 @@ def last_checkpoint(training_args: SFTConfig) -> str | None:
     """Where to resume from; an output folder of a finished run is an error."""
     folder = Path(training_args.output_dir)
     if read_manifest(folder):
-        raise UserError(str(folder), "a finished run", "an empty folder or an unfinished run", "choose another output_dir, or remove the folder")
+        raise UserError(
+            str(folder), "a finished run", "an empty folder or an unfinished run", "choose another output_dir, or remove the folder"
+        )
     if training_args.resume_from_checkpoint:
         return training_args.resume_from_checkpoint
     return get_last_checkpoint(folder) if folder.is_dir() else None

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from data.sources import filetools
@@ -19,7 +19,18 @@ from data.sources.synthetic import compose_missing, compose_request, compose_res
 from data.split import Split, split_of
 from data.transcript import Json, Transcript
 
-OPENERS = ("Hi, ", "Hello! ", "Hey, ", "Hi there. ", "Good morning. ", "Quick one: ", "One more thing: ", "Thanks. ", "OK, ", "Please help. ")
+OPENERS = (
+    "Hi, ",
+    "Hello! ",
+    "Hey, ",
+    "Hi there. ",
+    "Good morning. ",
+    "Quick one: ",
+    "One more thing: ",
+    "Thanks. ",
+    "OK, ",
+    "Please help. ",
+)
 CLOSERS = (" Thanks!", " Thank you.", " Please.", " Cheers.", " That would help a lot.", " I appreciate it.", " Thx", " It's urgent.")
 JOINS = ("Also, ", "And ", "Then ", "After that, ", "Besides that: ", "Second, ", "Oh, and ", "At the same time, ")
 REFUSALS = (
@@ -122,7 +133,7 @@ class Composer:
         return [Offered(tool, restyled(tool.name, self.domain_of[tool.name], self.rng)) for tool in shuffled]
 
     def tool_count(self) -> int:
-        weights = [10, 4, 2, 1, 1, 1][: self.max_tools]
+        weights = [10, 3, 1, 1, 1, 1][: self.max_tools]
         return self.rng.choices(range(1, len(weights) + 1), weights)[0]
 
     # What is said
@@ -237,7 +248,7 @@ class Composer:
 
     def exchange(self, offered: list[Offered], messages: list[Json]) -> None:
         item, what = self.rng.choice(offered), self.rng.random()
-        if what < 0.45:
+        if what < 0.40:
             self.serve(item, messages, finish=True)
         elif what < 0.88:
             names = {other.tool.name for other in offered}

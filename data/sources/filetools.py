@@ -87,7 +87,20 @@ QUESTIONS = (
     ("Can you explain this to me?\n{what}", "This is the definition of `{symbol}`. Tell me which lines are unclear."),
     ("What is this piece called?\n\n{what}", "It is called `{symbol}`."),
 )
-CONFIG_NAMES = ("staging", "production", "gateway-eu", "billing", "worker-3", "nightly", "mobile-api", "edge", "search-v2", "demo", "qa", "ingest")
+CONFIG_NAMES = (
+    "staging",
+    "production",
+    "gateway-eu",
+    "billing",
+    "worker-3",
+    "nightly",
+    "mobile-api",
+    "edge",
+    "search-v2",
+    "demo",
+    "qa",
+    "ingest",
+)
 
 
 def _piece(composer: Composer, max_lines: int) -> Piece:
@@ -104,7 +117,9 @@ def _where(piece: Piece, rng: random.Random) -> str:
     return f"{rng.choice(['', 'src/', 'lib/', 'tools/', 'app/utils/', '/tmp/', 'scripts/'])}{stem}.py"
 
 
-def _store(composer: Composer, tool: FileTool, template: str, where: str, what: Any, spelled: str, what_type: str) -> tuple[list[Json], list[Json]]:
+def _store(
+    composer: Composer, tool: FileTool, template: str, where: str, what: Any, spelled: str, what_type: str
+) -> tuple[list[Json], list[Json]]:
     from data.sources.dialogue import assistant, user
 
     arguments = {tool.where: where, tool.what: what}

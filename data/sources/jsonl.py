@@ -38,7 +38,9 @@ def read_row(line: str, place: str) -> Transcript | Rejected:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return Rejected(place, "schema", f"{where}: {first['msg']}" + (f" ({error.error_count()} problems)" if error.error_count() > 1 else ""))
+        return Rejected(
+            place, "schema", f"{where}: {first['msg']}" + (f" ({error.error_count()} problems)" if error.error_count() > 1 else "")
+        )
     except json.JSONDecodeError as error:
         return Rejected(place, "json", f"not a JSON object: {error}")
     for rule, message in problems(transcript):

@@ -52,7 +52,22 @@ def code_pieces(max_lines: int) -> tuple[Piece, ...]:
     )
 
 
-SECTIONS = ("server", "database", "logging", "cache", "auth", "storage", "queue", "metrics", "features", "limits", "retry", "ui", "search", "mail")
+SECTIONS = (
+    "server",
+    "database",
+    "logging",
+    "cache",
+    "auth",
+    "storage",
+    "queue",
+    "metrics",
+    "features",
+    "limits",
+    "retry",
+    "ui",
+    "search",
+    "mail",
+)
 LEAVES: dict[str, tuple[Any, ...]] = {
     "host": ("localhost", "db.internal", "10.0.4.17", "cache-01", "api.example.org"),
     "port": (80, 443, 5432, 6379, 8080, 9090, 3000),

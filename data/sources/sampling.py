@@ -83,7 +83,9 @@ def _code(rng: random.Random, args: list[str], pools: Pools) -> Sampled:
 
 def _email(rng: random.Random, args: list[str], pools: Pools) -> Sampled:
     first = rng.choice(pools["first_name"]).lower()
-    return verbatim(f"{first}{rng.choice(['', '.' + rng.choice('abcdehmrst'), str(rng.randint(1, 99))])}@{rng.choice(pools['domain_name'])}")
+    return verbatim(
+        f"{first}{rng.choice(['', '.' + rng.choice('abcdehmrst'), str(rng.randint(1, 99))])}@{rng.choice(pools['domain_name'])}"
+    )
 
 
 def _phone(rng: random.Random, args: list[str], pools: Pools) -> Sampled:

@@ -92,7 +92,9 @@ class Parameter(BaseModel):
             raise ValueError("needs `sample` or `enum`")
         if self.sample is not None:
             drawn = draw(self.sample, rng, pools)
-            return self._checked(Sampled(drawn.value, (self.say or {}).get(drawn.value, drawn.spoken) if _hashable(drawn.value) else drawn.spoken))
+            return self._checked(
+                Sampled(drawn.value, (self.say or {}).get(drawn.value, drawn.spoken) if _hashable(drawn.value) else drawn.spoken)
+            )
         value = rng.choice(self.enum or [])
         return Sampled(value, (self.say or {}).get(value, str(value).replace("_", " ")))
 

@@ -1,0 +1,184 @@
+"""Measure a model: `python -m eval.run --config configs/eval/quickstart.yaml --model outputs/base/smollm2-135m --out outputs/eval/base`
+
+Generates a completion for every case, reads it strictly on token ids, and leaves `completions.jsonl`, `verdicts.jsonl`, `metrics.json`,
+`report.html` and `manifest.json`. Re-running resumes. Exit status 2 when a gate of the config fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from rich.console import Console
+
+from data.errors import UserError, reported
+from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
+from data.precision import compute_dtype
+from data.response import Response, read_response
+from data.tokenizer import load_tokenizer
+from data.wire import WireIds, WireTokenError, read_ids
+from eval.case import Case
+from eval.classify import Judged, judge
+from eval.generate import Completion, TransformersBackend, complete
+from eval.report import metrics_table, write_report
+from eval.score import Scored, metrics, metrics_json
+from eval.suites import bfcl, native
+
+
+class EvalConfig(BaseModel):
+    """One evaluation; unknown keys are fatal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    native: dict[str, int] = {}
+    bfcl: dict[str, int] = {}
+    seed: int = 0
+    batch_tokens: int = 8192
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    gates: dict[str, str] = {}
+
+
+def load_config(path: Path) -> EvalConfig:
+    try:
+        return EvalConfig.model_validate(yaml.safe_load(path.read_text()) or {})
+    except FileNotFoundError as error:
+        raise UserError(str(path), "no such file", "a YAML file", "configs/eval/ holds examples") from error
+    except yaml.YAMLError as error:
+        raise UserError(str(path), f"not YAML: {error}", "a YAML mapping", "mend the line named above") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise UserError(str(path), found, f"keys {', '.join(EvalConfig.model_fields)}", "mend or remove the key") from error
+
+
+def load_cases(config: EvalConfig, fraction: float = 1.0) -> list[Case]:
+    """The cases of a config; `fraction` keeps an evenly spaced, deterministic part of each slice."""
+    cases = [*native.load(config.native, config.seed), *bfcl.load(list(config.bfcl), config.bfcl)]
+    kept: list[Case] = []
+    for name in dict.fromkeys((case.suite, case.slice) for case in cases):
+        part = [case for case in cases if (case.suite, case.slice) == name]
+        count = max(1, round(len(part) * fraction))
+        kept += [part[index * len(part) // count] for index in range(count)]
+    return kept
+
+
+def failed_gates(config: EvalConfig, scored: list[Scored]) -> list[str]:
+    """One line per gate that fails. A gate on a metric that is missing or could not be measured fails."""
+    found = metrics(scored)
+    failures = []
+    for name, condition in config.gates.items():
+        operator, _, limit = condition.partition(" ")
+        value = found[name].value if name in found else None
+        met = value is not None and (value >= float(limit) if operator == ">=" else operator == "<=" and value <= float(limit))
+        if not met:
+            failures.append(f"{name} is {'not measured' if value is None else f'{value:.3f}'}, wanted {condition}")
+    return failures
+
+
+def judge_all(
+    cases: list[Case], completions: list[Completion], tokenizer: Any, wire: WireIds
+) -> list[tuple[Case, Completion, Response, Judged]]:
+    rows = []
+    for case, completion in zip(cases, completions, strict=True):
+        response = read_response(completion.ids, tokenizer, wire)
+        rows.append((case, completion, response, judge(case, response)))
+    return rows
+
+
+def write_verdicts(path: Path, rows: list[tuple[Case, Completion, Response, Judged]], tokenizer: Any) -> None:
+    with path.open("w") as file:
+        for case, completion, response, judged in rows:
+            row = {
+                "case": case.to_json(),
+                "verdict": judged.verdict.value,
+                "reason": judged.reason,
+                "calls": [{"name": call.name, "arguments": call.arguments} for call in response.calls],
+                "malformed": [{"text": block.text, "defect": block.defect.value} for block in response.malformed],
+                "finish": completion.finish,
+                "tokens": [tokenizer.decode([token]) for token in completion.ids],
+                "ids": completion.ids,
+            }
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def fingerprint(args: argparse.Namespace, config: EvalConfig, tokenizer: Any, dtype: str) -> dict[str, Any]:
+    """What decides the numbers; a folder of another fingerprint is not resumed."""
+    adapter = Path(args.adapter) / "adapter_model.safetensors" if args.adapter else None
+    return {
+        "model": args.model,
+        "model_manifest": read_manifest(Path(args.model)),
+        "adapter_sha256": sha256_file(adapter) if adapter else None,
+        "template_sha256": sha256_text(tokenizer.chat_template or ""),
+        "config": config.model_dump(),
+        "fraction": args.fraction,
+        "dtype": dtype,
+    }
+
+
+def claim(out: Path, wanted: dict[str, Any]) -> None:
+    """Make `out` this run's folder; refuse a folder that holds another run."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "fingerprint.json"
+    if path.is_file():
+        held = json.loads(path.read_text())
+        different = [key for key in wanted if held.get(key) != wanted[key]]
+        if different:
+            raise UserError(
+                str(out),
+                f"completions of another run (differs in {', '.join(different)})",
+                "an empty folder or the same run",
+                "choose another --out, or remove the folder",
+            )
+    write_json(path, wanted)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, type=Path, help="YAML of suites and gates; see configs/eval/")
+    parser.add_argument("--model", required=True, help="folder or Hub id; its tokenizer must hold each wire token as one id")
+    parser.add_argument("--adapter", help="folder of a LoRA adapter")
+    parser.add_argument("--out", required=True, type=Path, help="folder to write")
+    parser.add_argument("--fraction", type=float, default=1.0, help="evenly spaced part of each slice (default 1)")
+    return parser.parse_args()
+
+
+@reported
+def main() -> int:
+    args = parse()
+    console = Console()
+    config = load_config(args.config)
+    tokenizer = load_tokenizer(args.adapter or args.model)
+    try:
+        wire = read_ids(tokenizer)
+    except WireTokenError as error:
+        raise UserError(args.model, str(error), "each wire token is one id", "python -m train.base prepares a model") from error
+    dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
+    wanted = fingerprint(args, config, tokenizer, str(dtype))
+    claim(args.out, wanted)
+    cases = load_cases(config, args.fraction)
+    began = time.monotonic()
+    backend = TransformersBackend.load(args.model, args.adapter, dtype, tokenizer.pad_token_id, wire.turn_close)
+    completions = complete(cases, backend, tokenizer, wire.turn_close, args.out / "completions.jsonl", config.batch_tokens, "generate")
+    rows = judge_all(cases, completions, tokenizer, wire)
+    scored = [Scored(case, judged.verdict) for case, _, _, judged in rows]
+    write_verdicts(args.out / "verdicts.jsonl", rows, tokenizer)
+    result = metrics_json(scored)
+    write_json(args.out / "metrics.json", result)
+    write_report(args.out / "report.html", args.adapter or args.model, result, rows, tokenizer)
+    write_manifest(args.out, "evaluation", **wanted, wall_seconds=round(time.monotonic() - began, 1))
+    console.print(metrics_table({args.out.name: result}))
+    failures = failed_gates(config, scored)
+    for failure in failures:
+        console.print(f"gate failed: {failure}", style="bold red")
+    return 2 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

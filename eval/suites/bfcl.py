@@ -1,0 +1,97 @@
+"""BFCL v4 cases of the single-turn Python categories, from the data of the installed `bfcl-eval` package (Apache-2.0).
+
+Format: https://github.com/ShishirPatil/gorilla/tree/main/berkeley-function-call-leaderboard; a question file and, except for
+irrelevance, a `possible_answer` file of the same name, joined by id.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from data.contamination import bfcl_folder
+from data.errors import UserError
+from data.transcript import Json
+from eval.case import Case, ExpectedCall
+
+CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance")
+NO_CALL = "irrelevance"
+JSON_SCHEMA_TYPES = {"dict": "object", "float": "number", "tuple": "array"}
+
+TOKENS_NO_CALL = 64
+TOKENS_PER_CALL = 80
+TOKENS_AROUND_ONE, TOKENS_AROUND_MANY = 16, 32
+
+
+def load(categories: list[str], limit: dict[str, int] | None = None) -> list[Case]:
+    """The cases of `categories`, at most `limit[category]` of each; `UserError` if the package or a category is not there."""
+    limit = limit or {}
+    folder = data_folder(bfcl_folder())
+    for category in [*categories, *limit]:
+        if category not in CATEGORIES:
+            raise UserError("BFCL category", category, f"one of {', '.join(CATEGORIES)}", "correct the name in the evaluation config")
+    return [case for category in categories for case in _category(folder, category, limit.get(category))]
+
+
+def data_folder(found: Path | None) -> Path:
+    """The folder, or `UserError` if the package is not installed."""
+    if found is None:
+        raise UserError("BFCL data", "bfcl-eval is not installed", "the package with its data folder", "scripts/setup.sh")
+    return found
+
+
+def spaced(total: int, limit: int | None) -> list[int]:
+    """At most `limit` of the indexes below `total`, evenly spaced: BFCL's files go through one topic after another."""
+    count = total if limit is None else min(limit, total)
+    return [index * total // count for index in range(count)]
+
+
+def json_schema(schema: Json) -> Json:
+    """BFCL's schema as JSON Schema. "any" becomes no type; a tuple becomes an array, which is what BFCL's checker compares too."""
+    fields = {key: value for key, value in schema.items() if (key, value) != ("type", "any")}
+    if "type" in fields:
+        fields["type"] = JSON_SCHEMA_TYPES.get(fields["type"], fields["type"])
+    if "properties" in fields:
+        fields["properties"] = {name: json_schema(property_) for name, property_ in fields["properties"].items()}
+    if "items" in fields:
+        fields["items"] = json_schema(fields["items"])
+    return fields
+
+
+def max_new_tokens(expected: tuple[ExpectedCall, ...]) -> int:
+    """Room for the calls in tokens: 80 for one, more where its JSON is long (two characters a token is the dense end of BFCL)."""
+    if not expected:
+        return TOKENS_NO_CALL
+    sizes = [len(json.dumps({"name": call.name, "arguments": call.example()})) for call in expected]
+    around = TOKENS_AROUND_ONE if len(expected) == 1 else TOKENS_AROUND_MANY
+    return around + sum(max(TOKENS_PER_CALL, TOKENS_AROUND_ONE + size // 2) for size in sizes)
+
+
+def _category(folder: Path, category: str, limit: int | None) -> list[Case]:
+    name = f"BFCL_v4_{category}.json"
+    rows = _rows(folder / name)
+    gold = {} if category == NO_CALL else {row["id"]: row["ground_truth"] for row in _rows(folder / "possible_answer" / name)}
+    return [_case(rows[index], category, [] if category == NO_CALL else gold[rows[index]["id"]]) for index in spaced(len(rows), limit)]
+
+
+def _case(row: Json, category: str, gold: list[Json]) -> Case:
+    """One row: a question of one turn, its functions, and gold calls of one `{name: {parameter: accepted}}` each."""
+    (messages,) = row["question"]
+    functions = [{**function, "parameters": json_schema(function["parameters"])} for function in row["function"]]
+    expected = tuple(ExpectedCall(name, accepted) for call in gold for name, accepted in call.items())
+    return Case(
+        id=row["id"],
+        suite="bfcl",
+        slice=category,
+        messages=messages,
+        tools=[{"type": "function", "function": function} for function in functions],
+        expected=expected,
+        max_new_tokens=max_new_tokens(expected),
+        meta={"benchmark": "BFCL v4"},
+    )
+
+
+def _rows(path: Path) -> list[Json]:
+    if not path.is_file():
+        raise UserError(str(path), "no such file", "a data file of bfcl-eval with BFCL v4", "scripts/setup.sh")
+    return [json.loads(line) for line in path.read_text().splitlines()]

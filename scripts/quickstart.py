@@ -1,0 +1,180 @@
+"""The whole pipeline on the embedded 135M model: base → data → evaluate → train → evaluate → export → compare.
+
+Run it as scripts/quickstart.sh, which sets up the environment first. Every stage leaves its own folder; a finished stage is not
+run again, an interrupted one resumes. `summary.json` and `report.html` land in the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from data.errors import UserError, reported
+from data.manifest import read_manifest, write_json
+from data.precision import compute_dtype
+from eval.report import metrics_table
+
+ROOT = Path(__file__).resolve().parent.parent
+BASE_FRACTION = 0.5  # the base is measured on every second case: it dumps code to the end of each budget
+NOMINAL_MINUTES = 12.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command and the folder whose manifest says that it is finished."""
+
+    name: str
+    folder: Path
+    command: list[str]
+
+
+class Quickstart:
+    """Runs stages in order, remembers what they took, and skips what is finished."""
+
+    def __init__(self, out: Path, minutes: float, console: Console) -> None:
+        self.out, self.minutes, self.console = out, minutes, console
+        self.log = out / "stages.json"
+        self.seconds: dict[str, float] = json.loads(self.log.read_text()) if self.log.is_file() else {}
+
+    def folder(self, name: str) -> Path:
+        return self.out / name
+
+    def data_config(self) -> Path:
+        """The shipped data config with as many transcripts as the training minutes can use."""
+        config = yaml.safe_load((ROOT / "configs/data/quickstart.yaml").read_text())
+        source = config["sources"][0]
+        source["train"] = max(20, round(source["train"] * self.minutes / NOMINAL_MINUTES))
+        path = self.out / "data.yaml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        return path
+
+    def stages(self) -> list[Stage]:
+        python = [sys.executable, "-m"]
+        base, data, adapter, merged = (self.folder(name) for name in ("base", "data", "adapter", "merged"))
+        evaluate = [*python, "eval.run", "--config", "configs/eval/quickstart.yaml", "--model", str(base)]
+        launch = [*python, "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml", "train/sft.py"]
+        dtype = str(compute_dtype()).removeprefix("torch.")
+        options = {
+            "config": "configs/sft/smollm2_quickstart.yaml",
+            "model_name_or_path": base,
+            "dataset_dir": data,
+            "output_dir": adapter,
+            "max_minutes": self.minutes,
+            "dtype": dtype,
+            "bf16": str(dtype == "bfloat16").lower(),
+        }
+        train = [*launch, *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
+        eval_base, eval_adapter = self.folder("eval-base"), self.folder("eval-adapter")
+        return [
+            Stage("base", base, [*python, "train.base", "--name", "embedded:smollm2-135m", "--out", str(base)]),
+            Stage("data", data, [*python, "data.build", "--config", str(self.data_config()), "--out", str(data)]),
+            Stage("evaluate base", eval_base, [*evaluate, "--out", str(eval_base), "--fraction", str(BASE_FRACTION)]),
+            Stage("train", adapter, train),
+            Stage("evaluate adapter", eval_adapter, [*evaluate, "--adapter", str(adapter), "--out", str(eval_adapter)]),
+            Stage("export", merged, [*python, "train.export", "--adapter", str(adapter), "--out", str(merged)]),
+        ]
+
+    def run(self, stage: Stage, number: int, total: int) -> None:
+        """Run one stage unless its manifest stands; time is added up over interrupted attempts."""
+        key = hashlib.sha256(" ".join(stage.command).encode()).hexdigest()[:12]
+        stamp = self.out / f".{stage.name.replace(' ', '-')}.key"
+        self.console.rule(f"[bold]{number}/{total} {stage.name}", align="left")
+        if read_manifest(stage.folder) and stamp.is_file() and stamp.read_text() == key:
+            self.console.print("finished before; skipped", style="dim")
+            return
+        if stamp.is_file() and stamp.read_text() != key:
+            shutil.rmtree(stage.folder, ignore_errors=True)
+            self.seconds.pop(stage.name, None)
+        stamp.write_text(key)
+        began = time.monotonic()
+        try:
+            status = subprocess.run(stage.command, cwd=ROOT, check=False).returncode
+        finally:
+            self.seconds[stage.name] = round(self.seconds.get(stage.name, 0.0) + time.monotonic() - began, 1)
+            write_json(self.log, self.seconds)
+        if status:
+            raise UserError(f"stage {stage.name!r}", f"exit status {status}", "0", "the message above says why; the same command resumes")
+
+    def results(self, name: str) -> dict[str, Any]:
+        return json.loads((self.folder(name) / "metrics.json").read_text())
+
+    def summarise(self) -> None:
+        """Write `summary.json`, copy the adapter's page, and print both runs side by side."""
+        base, adapter = self.results("eval-base"), self.results("eval-adapter")
+        training = read_manifest(self.folder("adapter")) or {}
+        summary = {
+            "base": flat(base),
+            "adapter": flat(adapter),
+            "wall_seconds": self.seconds,
+            "wall_seconds_total": round(sum(self.seconds.values()), 1),
+            "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
+            "tokens_trained": training.get("tokens_seen"),
+            "steps": training.get("steps"),
+            "supervision": training.get("supervision"),
+            "dtype": str(compute_dtype()),
+        }
+        write_json(self.out / "summary.json", summary)
+        shutil.copy(self.folder("eval-adapter") / "report.html", self.out / "report.html")
+        self.console.print(metrics_table({"base": base, "adapter": adapter}))
+        table = Table(title="wall clock, seconds", title_justify="left")
+        for name in [*self.seconds, "total"]:
+            table.add_column(name, justify="right")
+        table.add_row(*(f"{value:.0f}" for value in self.seconds.values()), f"{summary['wall_seconds_total']:.0f}")
+        self.console.print(table)
+        self.console.print(f"{self.out / 'summary.json'}  {self.out / 'report.html'}  merged model: {self.folder('merged')}", markup=False)
+
+
+def flat(result: dict[str, Any]) -> dict[str, Any]:
+    """Metric → value, with `n` and `interval` beside them."""
+    rates = result["metrics"]
+    values = {name: rate["value"] for name, rate in rates.items()}
+    return {
+        **values,
+        "n": result["n"],
+        "n_of": {name: rate["n"] for name, rate in rates.items()},
+        "interval": {name: [rate["low"], rate["high"]] for name, rate in rates.items()},
+    }
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=NOMINAL_MINUTES, help="wall-clock budget of training (default %(default)g)")
+    parser.add_argument("--out", type=Path, default=ROOT / "outputs/quickstart", help="folder to write (default outputs/quickstart)")
+    return parser.parse_args()
+
+
+@reported
+def main() -> int:
+    args = parse()
+    console = Console()
+    args.out.mkdir(parents=True, exist_ok=True)
+    quickstart = Quickstart(args.out.resolve(), args.minutes, console)
+    if setup := os.environ.get("QUICKSTART_SETUP_SECONDS"):
+        quickstart.seconds = {"set-up": max(float(setup), quickstart.seconds.get("set-up", 0.0)), **quickstart.seconds}
+    stages = quickstart.stages()
+    for number, stage in enumerate(stages, start=1):
+        quickstart.run(stage, number, len(stages) + 1)
+    console.rule(f"[bold]{len(stages) + 1}/{len(stages) + 1} compare", align="left")
+    compare = [sys.executable, "-m", "eval.compare", str(quickstart.folder("eval-base")), str(quickstart.folder("eval-adapter"))]
+    if subprocess.run(compare, cwd=ROOT, check=False).returncode == 1:
+        raise UserError("stage 'compare'", "exit status 1", "0", "the message above says why")
+    quickstart.summarise()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

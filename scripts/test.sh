@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Lint, format check, types and tests: `scripts/test.sh [arguments for pytest]`, for example `scripts/test.sh -k wire -x`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly USAGE="usage: scripts/test.sh [-h] [arguments for pytest]
+
+Sets up .venv if needed (scripts/setup.sh), then runs ruff check, ruff format --check, mypy and pytest.
+All four run; the exit status is that of the first that fails, 0 if none does.
+Arguments go to pytest: scripts/test.sh -k wire -x"
+
+status=0
+
+step() { # command and arguments, run as a module of .venv's Python
+  local rc=0
+  echo "==> $*"
+  .venv/bin/python -m "$@" || rc=$?
+  if ((rc != 0)); then
+    echo "==> $1 failed with status $rc" >&2
+    if ((status == 0)); then status=$rc; fi
+  fi
+}
+
+case ${1-} in
+  -h | --help)
+    echo "$USAGE"
+    exit 0
+    ;;
+esac
+
+scripts/setup.sh
+step ruff check .
+step ruff format --check .
+step mypy
+step pytest "$@"
+exit "$status"

@@ -1,0 +1,48 @@
+"""Tokenizers that tests run over: two toys built in memory, and SmolLM3's real one where its files lie beside the repository."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+from data.tokenizer import attach_template, load_tokenizer, template_path
+from tests.toy import toy_tokenizer
+
+SMOLLM3 = Path(__file__).parents[2] / "shared" / "smollm3"
+
+
+@cache
+def _load(name: str) -> PreTrainedTokenizerBase:
+    if name != "smollm3":
+        return toy_tokenizer(thinking=name == "toy-smollm3")
+    tokenizer = load_tokenizer(str(SMOLLM3))
+    attach_template(tokenizer, template_path("smollm3"))
+    return tokenizer
+
+
+def named_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer, with our template; skips where the real one's files are absent."""
+    if name == "smollm3" and not (SMOLLM3 / "tokenizer.json").is_file():
+        pytest.skip(f"SmolLM3's tokenizer.json is not in {SMOLLM3}")
+    return _load(name)
+
+
+@pytest.fixture(scope="session", params=["toy-smollm2", "toy-smollm3", "smollm3"])
+def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+    """Every family."""
+    return named_tokenizer(request.param)
+
+
+@pytest.fixture(scope="session", params=["toy-smollm3", "smollm3"])
+def smollm3(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+    """A tokenizer with think tokens and SmolLM3's template."""
+    return named_tokenizer(request.param)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> PreTrainedTokenizerBase:
+    """A tokenizer without think tokens and SmolLM2's template."""
+    return named_tokenizer("toy-smollm2")

@@ -1,0 +1,135 @@
+"""The commands of the pipeline, run as a user runs them, on a random two-layer model."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.toy import toy_tokenizer
+
+ROOT = Path(__file__).parents[1]
+MIX = {"call": 4, "unserved": 3, "dialogue": 2, "write_file": 1}
+
+
+def run(*command: str, status: int = 0) -> str:
+    """Run a command in the repository; returns stdout and stderr together."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "WANDB_MODE": "offline"}
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode == status, text[-3000:]
+    return text
+
+
+def launch(*options: str, accelerate: str = "cpu", status: int = 0) -> str:
+    return run(
+        "-m", "accelerate.commands.launch", "--config_file", f"accelerate_configs/{accelerate}.yaml", "train/sft.py",
+        "--config", "configs/sft/smoke.yaml", *options, status=status,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared tiny base and a built data set."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    tokenizer = toy_tokenizer(thinking=False)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=16384, tie_word_embeddings=True,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder / "raw")
+    bare = toy_tokenizer(thinking=False, calls=False)
+    bare.save_pretrained(folder / "raw")
+    run("-m", "train.base", "--name", str(folder / "raw"), "--out", str(folder / "base"), "--dtype", "float32")
+    source = {"type": "synthetic", "train": 20, "validation": 8, "max_tools": 2, "mix": MIX}
+    (folder / "data.yaml").write_text(yaml.safe_dump({"seed": 1, "sources": [source]}))
+    run("-m", "data.build", "--config", str(folder / "data.yaml"), "--out", str(folder / "data"))
+    return folder
+
+
+def paths(work: Path, out: str) -> tuple[str, ...]:
+    return ("--model_name_or_path", str(work / "base"), "--dataset_dir", str(work / "data"), "--output_dir", str(work / out))
+
+
+@pytest.fixture(scope="module")
+def adapter(work: Path) -> Path:
+    """Trained in two halves: stopped after two steps, then resumed."""
+    launch(*paths(work, "adapter"), "--max_steps", "2", "--save_steps", "2")
+    (work / "adapter/manifest.json").unlink()
+    log = launch(*paths(work, "adapter"), "--max_length", "20000")
+    assert "calls proven" in log
+    return work / "adapter"
+
+
+def test_base_gets_the_missing_tokens(work: Path) -> None:
+    manifest = json.loads((work / "base/manifest.json").read_text())
+    assert len(manifest["added_tokens"]) == 4
+    assert len(set(manifest["added_tokens"].values())) == 4
+
+
+def test_every_call_is_proven(adapter: Path) -> None:
+    supervision = json.loads((adapter / "supervision.json").read_text())
+    assert supervision["calls"] > 0
+    assert supervision["share_of_calls_proven"] == 1
+
+
+def test_training_resumed_and_moved_the_wire_rows(adapter: Path) -> None:
+    manifest = json.loads((adapter / "manifest.json").read_text())
+    assert manifest["steps"] == 4
+    weights = load_file(adapter / "adapter_model.safetensors")
+    assert any("trainable_tokens_delta" in name for name in weights)
+    assert any("lora_B" in name and weight.abs().max() > 0 for name, weight in weights.items())
+
+
+def test_a_finished_run_is_not_overwritten(work: Path, adapter: Path) -> None:
+    text = launch(*paths(work, "adapter"), status=1)
+    assert "finished run" in text
+    assert "remedy" in text
+
+
+def test_stock_template_stops_the_run(work: Path, adapter: Path) -> None:
+    text = launch(*paths(work, "stock"), "--chat_template_path", "data/templates/smollm3/upstream.jinja", status=1)
+    assert "calls, but 0 opening ids" in text or "begin with the turn's header" in text
+    assert not (work / "stock/manifest.json").exists()
+
+
+def test_export_then_evaluate(work: Path, adapter: Path) -> None:
+    run("-m", "train.export", "--adapter", str(adapter), "--out", str(work / "merged"), "--dtype", "float32")
+    comparison = json.loads((work / "merged/manifest.json").read_text())["comparison"]
+    assert comparison["argmax_agreement"] == 1
+    (work / "eval.yaml").write_text(yaml.safe_dump({"native": {"call": 3, "unserved": 2}, "gates": {"native_emission_rate": ">= 0.99"}}))
+    command = ("-m", "eval.run", "--config", str(work / "eval.yaml"), "--model", str(work / "merged"), "--out", str(work / "eval"))
+    assert "gate failed" in run(*command, status=2)
+    assert json.loads((work / "eval/metrics.json").read_text())["n"]["native"] == 5
+    first = (work / "eval/completions.jsonl").read_text()
+    run(*command, status=2)
+    assert (work / "eval/completions.jsonl").read_text() == first
+    assert "<script" not in (work / "eval/report.html").read_text()
+
+
+def test_two_processes_train(work: Path, adapter: Path) -> None:
+    launch(*paths(work, "ddp"), "--max_length", "20000", accelerate="cpu_ddp")
+    manifest = json.loads((work / "ddp/manifest.json").read_text())
+    assert manifest["steps"] == 4
+
+
+def test_malformed_row_names_its_line(work: Path, tmp_path: Path) -> None:
+    lines = (work / "data/train.jsonl").read_text().splitlines()
+    row = json.loads(next(line for line in lines if '"tool_calls":[{' in line))
+    for message in row["messages"]:
+        for call in message.get("tool_calls", []):
+            call["function"]["name"] = "get_wether"
+    (tmp_path / "train.jsonl").write_text("\n".join([lines[0], json.dumps(row)]) + "\n")
+    options = ("--model_name_or_path", str(work / "base"), "--dataset_dir", str(tmp_path), "--output_dir", str(tmp_path / "out"))
+    text = launch(*options, status=1)
+    assert "train.jsonl:2" in text
+    assert "names get_wether; tools are" in text
