@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,26 +11,10 @@ import yaml
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tests.cli import launch, run
 from tests.toy import toy_tokenizer
 
-ROOT = Path(__file__).parents[1]
 MIX = {"call": 4, "unserved": 3, "dialogue": 2, "write_file": 1}
-
-
-def run(*command: str, status: int = 0) -> str:
-    """Run a command in the repository; returns stdout and stderr together."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "2", "WANDB_MODE": "offline"}
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
-    text = done.stdout + done.stderr
-    assert done.returncode == status, text[-3000:]
-    return text
-
-
-def launch(*options: str, accelerate: str = "cpu", status: int = 0) -> str:
-    return run(
-        "-m", "accelerate.commands.launch", "--config_file", f"accelerate_configs/{accelerate}.yaml", "train/sft.py",
-        "--config", "configs/sft/smoke.yaml", *options, status=status,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

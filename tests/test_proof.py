@@ -77,10 +77,10 @@ def test_header_inside_the_loss_is_refused(tokenizer: PreTrainedTokenizerBase) -
 
 
 def test_template_without_loss_is_refused(smollm2: PreTrainedTokenizerBase) -> None:
+    conversation = transcript(TOOL_CHAT)
+    ids = render(conversation, smollm2).input_ids
     with pytest.raises(SupervisionError, match="2 assistant turns, 0 supervised spans"):
-        conversation = transcript(TOOL_CHAT)
-        rendered = render(conversation, smollm2)
-        prove(conversation, Rendered(rendered.input_ids, [0] * len(rendered.input_ids)), smollm2, read_ids(smollm2))
+        prove(conversation, Rendered(ids, [0] * len(ids)), smollm2, read_ids(smollm2))
 
 
 def test_end_of_turn_outside_the_loss_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:

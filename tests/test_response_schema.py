@@ -12,7 +12,10 @@ from transformers.utils.chat_parsing.response_parser import ResponseParser
 from data.render import prompt_ids, render
 from data.transcript import Transcript
 
-TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f", "description": "", "parameters": {"type": "object", "properties": {}}}}
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "f", "description": "", "parameters": {"type": "object", "properties": {}}},
+}
 USER: dict[str, Any] = {"role": "user", "content": "Go."}
 CALL_TEXT = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
 
@@ -57,7 +60,11 @@ def test_think_block_is_read_as_thinking(smollm3: PreTrainedTokenizerBase) -> No
 
 def test_think_block_that_the_prompt_opened(smollm3: PreTrainedTokenizerBase) -> None:
     prefix = smollm3.decode(prompt_ids([USER], None, smollm3)) + "<think>\n"
-    assert smollm3.parse_response("Hm.\n</think>\nNo.<|im_end|>", prefix=prefix) == {"role": "assistant", "thinking": "Hm.", "content": "No."}
+    assert smollm3.parse_response("Hm.\n</think>\nNo.<|im_end|>", prefix=prefix) == {
+        "role": "assistant",
+        "thinking": "Hm.",
+        "content": "No.",
+    }
 
 
 def test_without_think_tokens_there_is_no_thinking_field(smollm2: PreTrainedTokenizerBase) -> None:
@@ -97,7 +104,9 @@ def test_vllm_can_stream_text_and_thinking(tokenizer: PreTrainedTokenizerBase) -
         assert not {"join", "transform", "repeats"} & set(fields[name])
 
 
-@pytest.mark.parametrize("body", ['{"name": "f", "parameters": {}}', '{"arguments": {}}', '["f"]', "f(x=1)", '{"name": "f", "arguments": {'])
+@pytest.mark.parametrize(
+    "body", ['{"name": "f", "parameters": {}}', '{"arguments": {}}', '["f"]', "f(x=1)", '{"name": "f", "arguments": {']
+)
 def test_malformed_call_is_an_error(tokenizer: PreTrainedTokenizerBase, body: str) -> None:
     with pytest.raises(ValueError, match=r"missing key|cannot index|could not parse"):
         read(tokenizer, f"<tool_call>\n{body}\n</tool_call><|im_end|>")

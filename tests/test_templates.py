@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -375,3 +376,10 @@ def test_readme_names_tests_that_exist() -> None:
     named = set(re.findall(r"`(test_\w+)`", (TEMPLATES / "README.md").read_text()))
     assert named
     assert named <= set(re.findall(r"^def (test_\w+)", Path(__file__).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("family", ["smollm2", "smollm3"])
+def test_upstream_is_what_the_readme_names(family: str) -> None:
+    named = re.search(rf"^\| `{family}` .*`([0-9a-f]{{64}})`", (TEMPLATES / "README.md").read_text(), re.MULTILINE)
+    assert named
+    assert sha256((TEMPLATES / family / "upstream.jinja").read_bytes()).hexdigest() == named[1]

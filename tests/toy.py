@@ -13,7 +13,10 @@ MERGES = [("Ċ", "Ċ"), ("Ċ", "Ġ"), ("Ġ", "Ġ"), ("t", "h"), ("th", "e")]
 
 
 def toy_tokenizer(thinking: bool = True, calls: bool = True) -> PreTrainedTokenizerFast:
-    """A tokenizer with `data.wire.HERMES` as single ids; `thinking` adds the think tokens, which makes it SmolLM3's sibling; without `calls` it lacks the call tokens."""
+    """A tokenizer with `data.wire.HERMES` as single ids.
+
+    `thinking` adds the think tokens, which makes it SmolLM3's sibling; without `calls` it lacks the tokens of calls and results.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {piece: i for i, piece in enumerate([*alphabet, *(left + right for left, right in MERGES)])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=MERGES))

@@ -18,6 +18,16 @@ class DataArguments:
 
     dataset_dir: str = field(metadata={"help": "Folder made by data.build: train.jsonl, validation.jsonl."})
     max_eval_examples: int = field(default=200, metadata={"help": "Validation transcripts scored for eval_loss."})
+    embedding_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the added wire tokens' rows; learning_rate if not set."}
+    )
+    loss_tokens_per_step: float | None = field(
+        default=None,
+        metadata={
+            "help": "Divide the summed token loss of a step by this constant instead of by the step's own supervised tokens, so that a "
+            "token weighs the same in a short example as in a long one. For steps of few examples."
+        },
+    )
     max_minutes: float | None = field(
         default=None,
         metadata={"help": "Wall-clock budget of the training loop. The learning rate decays by whichever is further on, steps or minutes."},

@@ -6,6 +6,8 @@ import math
 import time
 from typing import Any
 
+import torch
+from accelerate.utils import broadcast
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
@@ -17,6 +19,7 @@ class TimeBudget(TrainerCallback, ExportableState):
         self.seconds = 60 * minutes
         self.spent_seconds = spent_seconds
         self._since: float | None = None
+        self._agreed = spent_seconds
 
     def state(self) -> dict[str, Any]:
         return {"args": {"minutes": self.seconds / 60}, "attributes": {"spent_seconds": self.elapsed()}}
@@ -26,15 +29,18 @@ class TimeBudget(TrainerCallback, ExportableState):
         return self.spent_seconds + (time.monotonic() - self._since if self._since is not None else 0.0)
 
     def fraction(self) -> float:
-        return self.elapsed() / self.seconds
+        """The part of the budget that was spent at the end of the last step, the same on every process."""
+        return self._agreed / self.seconds
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         saved = state.stateful_callbacks.get(type(self).__name__)
         if isinstance(saved, dict) and state.global_step:
             self.spent_seconds = saved["attributes"]["spent_seconds"]
         self._since = time.monotonic()
+        self._agreed = self.spent_seconds
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._agreed = float(broadcast(torch.tensor(self.elapsed(), device=args.device)))
         if self.fraction() >= 1:
             control.should_training_stop = True
 

@@ -33,9 +33,24 @@ from train.dataset import Supervision, read_transcripts, render_all
 
 
 class Trainer(SFTTrainer):
-    """SFTTrainer whose learning rate also follows a wall-clock budget."""
+    """SFTTrainer with a learning rate of its own for added rows, and one that follows a wall-clock budget."""
 
     budget: TimeBudget | None = None
+    embedding_learning_rate: float | None = None
+    loss_tokens_per_step: float | None = None
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        if self.loss_tokens_per_step is not None and num_items_in_batch is not None:
+            num_items_in_batch = torch.full_like(torch.as_tensor(num_items_in_batch), self.loss_tokens_per_step, dtype=torch.float32)
+        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        optimizer = super().create_optimizer(model)
+        if self.embedding_learning_rate is not None:
+            named = (model or self.model).named_parameters()
+            rows = {id(weight) for name, weight in named if "trainable_tokens_delta" in name and weight.requires_grad}
+            split_rows(optimizer, rows, self.embedding_learning_rate)
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
         if self.budget is None or self.lr_scheduler is not None:
@@ -46,6 +61,17 @@ class Trainer(SFTTrainer):
             optimizer or self.optimizer, lambda step: lr_factor(step, warmup, num_training_steps, budget.fraction(), floor)
         )
         return self.lr_scheduler
+
+
+def split_rows(optimizer: torch.optim.Optimizer, rows: set[int], learning_rate: float) -> None:
+    """Move the parameters whose `id` is in `rows` into a group of their own, with their own learning rate."""
+    moved = []
+    for group in optimizer.param_groups:
+        moved += [weight for weight in group["params"] if id(weight) in rows]
+        group["params"] = [weight for weight in group["params"] if id(weight) not in rows]
+    if moved:
+        options = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+        optimizer.add_param_group({**options, "params": moved, "lr": learning_rate, "weight_decay": 0.0})
 
 
 def prepare_tokenizer(model_args: ModelConfig, training_args: SFTConfig) -> tuple[PreTrainedTokenizerBase, WireIds]:
@@ -139,7 +165,7 @@ def main() -> int:
     # 1. What is asked for, and whether it can be resumed
     data_args, training_args, model_args = parse_arguments()
     checkpoint = last_checkpoint(training_args)
-    console = Console(quiet=not training_args.process_index == 0)
+    console = Console(quiet=training_args.process_index != 0)
 
     # 2. Tokenizer, template, wire ids
     tokenizer, wire = prepare_tokenizer(model_args, training_args)
@@ -172,6 +198,8 @@ def main() -> int:
         processing_class=tokenizer,
         peft_config=lora_config(model_args),
     )
+    trainer.loss_tokens_per_step = data_args.loss_tokens_per_step
+    trainer.embedding_learning_rate = data_args.embedding_learning_rate
     if data_args.max_minutes:
         trainer.budget = TimeBudget(data_args.max_minutes)
         trainer.add_callback(trainer.budget)

@@ -35,15 +35,11 @@ CLOSERS = (" Thanks!", " Thank you.", " Please.", " Cheers.", " That would help 
 JOINS = ("Also, ", "And ", "Then ", "After that, ", "Besides that: ", "Second, ", "Oh, and ", "At the same time, ")
 REFUSALS = (
     "I can't {gist} with the tools I have here.",
-    "None of the available tools can {gist}.",
-    "Sorry, I have no tool to {gist}.",
-    "I don't have a function that lets me {gist}.",
-    "I'm not able to {gist}: no tool here does that.",
-    "Unfortunately, none of my functions can {gist}.",
-    "I'm sorry, but I can't {gist}. I can only {other}.",
-    "That is outside what I can do here: I can {other}, but I can't {gist}.",
-    "My tools only let me {other}, so I can't {gist}.",
-    "There is no function here to {gist}; the one I have is there to {other}.",
+    "I can't {gist}: no tool here does that.",
+    "I can't {gist}; I can only {other}.",
+    "None of my tools can {gist}.",
+    "I have no tool to {gist}.",
+    "Sorry, I can't {gist} with these tools.",
 )
 CAMEL = re.compile(r"[_.](\w)")
 
@@ -55,9 +51,23 @@ class Offered:
     tool: CatalogTool
     name: str
 
+    terse: bool = False
+
     def schema(self) -> Json:
+        """The OpenAI form; a `terse` tool has no descriptions of its parameters."""
         schema = self.tool.schema_dict()
-        return {**schema, "function": {**schema["function"], "name": self.name}}
+        function = {**schema["function"], "name": self.name}
+        return {**schema, "function": {**function, "parameters": undescribed(function["parameters"])} if self.terse else function}
+
+
+def undescribed(schema: Json) -> Json:
+    """A schema whose properties have no descriptions, at any depth."""
+    kept = {key: value for key, value in schema.items() if key not in ("description", "properties", "items")}
+    if "properties" in schema:
+        kept["properties"] = {name: undescribed(inner) for name, inner in schema["properties"].items()}
+    if "items" in schema:
+        kept["items"] = undescribed(schema["items"])
+    return kept
 
 
 def restyled(name: str, domain: str, rng: random.Random) -> str:
@@ -130,7 +140,8 @@ class Composer:
     def offer(self, tools: list[CatalogTool]) -> list[Offered]:
         """Shuffle the tools and give each the name it has in this transcript."""
         shuffled = self.rng.sample(tools, len(tools))
-        return [Offered(tool, restyled(tool.name, self.domain_of[tool.name], self.rng)) for tool in shuffled]
+        terse = self.rng.random() < 0.3
+        return [Offered(tool, restyled(tool.name, self.domain_of[tool.name], self.rng), terse) for tool in shuffled]
 
     def tool_count(self) -> int:
         weights = [10, 3, 1, 1, 1, 1][: self.max_tools]
@@ -155,14 +166,19 @@ class Composer:
 
     # Exchanges: each appends the messages of one request to `messages`
 
-    def serve(self, offered: Offered, messages: list[Json], finish: bool, lead: str = "") -> None:
+    def serve(self, offered: Offered, messages: list[Json], finish: bool) -> None:
         """A request for one call; `finish` adds the result and the answer."""
         composed = compose_request(offered.tool, self.rng.choice(offered.tool.requests), self.rng)
         id_ = f"call_{len(messages)}"
-        messages += [user(self.say(lead + composed.text)), assistant(calls=[(offered.name, composed.arguments, id_)])]
+        messages += [user(self.say(composed.text)), assistant(calls=[(offered.name, composed.arguments, id_)])]
         if finish:
             value, answer = compose_result(offered.tool, composed, self.rng)
             messages += [result(offered.name, value, id_), assistant(answer)]
+
+    def serve_silently(self, offered: Offered, messages: list[Json]) -> None:
+        """A request for one call whose result needs no answer: the user goes on with the next request."""
+        self.serve(offered, messages, finish=False)
+        messages.append(result(offered.name, {"ok": True}, messages[-1]["tool_calls"][0]["id"]))
 
     def serve_parallel(self, offered: list[Offered], messages: list[Json], finish: bool) -> None:
         """One request for several calls, in the order in which they are asked for."""
@@ -248,8 +264,10 @@ class Composer:
 
     def exchange(self, offered: list[Offered], messages: list[Json]) -> None:
         item, what = self.rng.choice(offered), self.rng.random()
-        if what < 0.40:
+        if what < 0.18:
             self.serve(item, messages, finish=True)
+        elif what < 0.48:
+            self.serve_silently(item, messages)
         elif what < 0.88:
             names = {other.tool.name for other in offered}
             free = [tool for tool in self.distractors(item.tool, 3) if not names & {tool.name, *tool.similar}]

@@ -1,0 +1,132 @@
+"""The catalogue and the transcripts made from it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+
+import pytest
+
+from data.contamination import bfcl_folder, bfcl_protected, overlaps
+from data.sources.catalog import load_catalog, load_chat, load_unserved
+from data.sources.dialogue import KINDS, Composer, generate
+from data.sources.filetools import CONFIG_TOOLS, TEXT_TOOLS
+from data.sources.payloads import depth_of, nested_config
+from data.split import split_of
+from data.transcript import Transcript, UserMessage
+from data.validate import problems
+
+MIX = dict.fromkeys(KINDS, 1.0)
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, list[Transcript]]:
+    return {split: list(generate(split, 7, 220, MIX)) for split in ("train", "validation")}
+
+
+def test_catalogue_is_wide() -> None:
+    domains = load_catalog()
+    tools = [tool for domain in domains for tool in domain.tools]
+    assert len(domains) >= 15
+    assert len(tools) >= 120
+    assert len({request for tool in tools for request in tool.requests}) >= 2000
+
+
+def test_schemas_are_varied() -> None:
+    kinds = Counter(parameter.type for domain in load_catalog() for tool in domain.tools for parameter in tool.parameters.values())
+    assert set(kinds) == {"string", "integer", "number", "boolean", "array", "object"}
+    assert min(kinds.values()) >= 20
+
+
+def test_every_kind_makes_valid_transcripts(rows: dict[str, list[Transcript]]) -> None:
+    for split in rows.values():
+        assert {row.meta["kind"] for row in split} == set(KINDS)
+        assert [problem for row in split for problem in problems(row)] == []
+
+
+def test_same_seed_same_rows(rows: dict[str, list[Transcript]]) -> None:
+    assert list(generate("train", 7, 220, MIX)) == rows["train"]
+    assert list(generate("train", 8, 220, MIX)) != rows["train"]
+
+
+def test_no_tool_is_in_both_splits(rows: dict[str, list[Transcript]]) -> None:
+    offered = {split: {name for row in transcripts for name in row.meta["catalog"]} for split, transcripts in rows.items()}
+    assert offered["train"].isdisjoint(offered["validation"])
+    schemas = {
+        split: {json.dumps(tool.function.parameters, sort_keys=True) for row in transcripts for tool in row.tools}
+        for split, transcripts in rows.items()
+    }
+    assert schemas["train"].isdisjoint(schemas["validation"])
+
+
+def test_no_request_template_is_in_both_splits() -> None:
+    templates: dict[str, set[str]] = {"train": set(), "validation": set()}
+    for domain in load_catalog():
+        for tool in domain.tools:
+            templates[split_of(tool.name)] |= set(tool.requests)
+    assert templates["train"].isdisjoint(templates["validation"])
+    for texts in ([pair["user"] for pair in load_chat()], [entry["request"] for entry in load_unserved()]):
+        assert len(set(texts)) == len(texts)
+
+
+def test_write_file_and_save_config_are_held_out() -> None:
+    held_out = {tool.name for tool in (*TEXT_TOOLS, *CONFIG_TOOLS) if tool.split == "validation"}
+    assert held_out == {"write_file", "save_config"}
+
+
+def test_unserved_request_has_no_tool_for_it(rows: dict[str, list[Transcript]]) -> None:
+    """The refusal names what was asked; no offered tool has that gist."""
+    gists = {tool.name: tool.gist for domain in load_catalog() for tool in domain.tools}
+    for row in rows["train"]:
+        if row.meta["kind"] == "unserved":
+            answer = str(row.messages[-1].content).split(";")[0]
+            assert not any(f"can't {gists[name]}" in answer for name in row.meta["catalog"])
+
+
+def test_arguments_are_said_in_the_request() -> None:
+    """Every string argument that is no date, time or enum stands in the request as it is."""
+    composer = Composer("train", random.Random(3))
+    for index in range(120):
+        row = composer.transcript("call", str(index))
+        call = row.calls()[0]
+        properties = next(tool.function.parameters["properties"] for tool in row.tools if tool.function.name == call.name)
+        request = next(message.content for message in row.messages if isinstance(message, UserMessage)).lower()
+        for name, value in call.arguments.items():
+            plain = isinstance(value, str) and not {"format", "enum"} & properties[name].keys() and ":" not in value
+            if plain and value.lower() not in request:
+                spoken = {value.lower() for domain in load_catalog() for tool in domain.tools for value in _mapped(tool, name)}
+                assert value.lower() in spoken, (row.id, call.name, name, value, request)
+
+
+def _mapped(tool: object, name: str) -> list[str]:
+    """Values that a tool says in words of its own (`say`, or a mapping sampler)."""
+    parameter = getattr(tool, "parameters").get(name)  # noqa: B009
+    if parameter is None:
+        return []
+    mapped = [*(parameter.say or {}), *(parameter.sample if isinstance(parameter.sample, dict) else {})]
+    return [str(value) for value in mapped]
+
+
+def test_nothing_of_bfcl_is_in_training(rows: dict[str, list[Transcript]]) -> None:
+    folder = bfcl_folder()
+    if folder is None:
+        pytest.skip("bfcl-eval is not installed")
+    protected = bfcl_protected(folder)
+    tools = [tool for domain in load_catalog() for tool in domain.tools if split_of(tool.name) == "train"]
+    assert overlaps([tool.name for tool in tools], [request for tool in tools for request in tool.requests], protected) == []
+    said = [message.content for row in rows["train"] for message in row.messages if isinstance(message, UserMessage)]
+    assert overlaps([], said, protected) == []
+
+
+def test_contamination_check_finds_a_planted_row() -> None:
+    folder = bfcl_folder()
+    if folder is None:
+        pytest.skip("bfcl-eval is not installed")
+    planted = "Find the area of a triangle with a base of 12 units and height of 3 units."
+    assert len(overlaps(["calculateTriangleArea"], [planted], bfcl_protected(folder))) == 2
+
+
+@pytest.mark.parametrize("depth", [1, 3, 6])
+def test_nested_config_is_as_deep_as_asked(depth: int) -> None:
+    assert depth_of(nested_config(random.Random(depth), depth)) == depth
