@@ -30,7 +30,7 @@ def reported(main: Callable[[], int]) -> Callable[[], int]:
             if error.errno != errno.ENOSPC:
                 raise
             print(
-                f"error: {error.filename or 'output folder'}\n  found:    no space left on device\n  remedy:   free disk space and run again",
+                f"error: {error.filename or 'output folder'}\n  found:    no space left on device\n  remedy:   free some and run again",
                 file=sys.stderr,
             )
             return 1

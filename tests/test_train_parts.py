@@ -10,12 +10,12 @@ import trl.trainer.utils as trl_utils
 from peft.utils.other import TrainableTokensWrapper
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tests.toy import toy_tokenizer
 from train import compat
 from train.base import add_rows
 from train.budget import lr_factor
 from train.export import acceptable, compare
 from train.sft import split_rows
-from tests.toy import toy_tokenizer
 
 
 def test_upstream_still_needs_the_bias_shim() -> None:

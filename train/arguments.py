@@ -21,13 +21,6 @@ class DataArguments:
     embedding_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the added wire tokens' rows; learning_rate if not set."}
     )
-    loss_tokens_per_step: float | None = field(
-        default=None,
-        metadata={
-            "help": "Divide the summed token loss of a step by this constant instead of by the step's own supervised tokens, so that a "
-            "token weighs the same in a short example as in a long one. For steps of few examples."
-        },
-    )
     max_minutes: float | None = field(
         default=None,
         metadata={"help": "Wall-clock budget of the training loop. The learning rate decays by whichever is further on, steps or minutes."},

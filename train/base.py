@@ -8,11 +8,13 @@ response template are attached, and `manifest.json` records sha256 of template, 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from importlib import util
 from pathlib import Path
 from typing import Any
 
+import gguf
 import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -43,11 +45,19 @@ def embedded_source(name: str) -> tuple[str, str]:
     return str(folder), file
 
 
+def memoise_gguf() -> None:
+    """Keep what transformers asks of the `gguf` package more than once: it parses the file three times, and builds the map of tensor
+    names anew for each of 400 modules, which together take most of a minute."""
+    gguf.GGUFReader = functools.cache(gguf.GGUFReader)
+    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
+
+
 def load_base(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load model and tokenizer from an embedded base, a Hub id or a local folder."""
     if not name.startswith("embedded:"):
         return AutoModelForCausalLM.from_pretrained(name, dtype=dtype), load_tokenizer(name)
     folder, file = embedded_source(name.removeprefix("embedded:"))
+    memoise_gguf()
     tokenizer = load_tokenizer(folder, gguf_file=file)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=dtype, quantization_config=GgufConfig(dequantize=True))
     # The weights are plain tensors now; `save_pretrained` refuses as long as a quantizer is attached.

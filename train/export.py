@@ -159,7 +159,8 @@ def main() -> int:
         raise UserError(str(args.out), "a finished export", "a new folder", "choose another --out, or remove the folder")
     found = export(args.adapter, args.out, args.dtype)
     Console().print(
-        f"{args.out}: merged = unmerged on {found.prompts} prompts: mean KL {found.mean_kl:.2g}, argmax agreement {found.argmax_agreement:.0%}",
+        f"{args.out}: merged and unmerged agree on {found.prompts} prompts: mean KL {found.mean_kl:.2g}, "
+        f"argmax agreement {found.argmax_agreement:.0%}",
         markup=False,
     )
     return 0

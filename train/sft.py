@@ -37,12 +37,6 @@ class Trainer(SFTTrainer):
 
     budget: TimeBudget | None = None
     embedding_learning_rate: float | None = None
-    loss_tokens_per_step: float | None = None
-
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        if self.loss_tokens_per_step is not None and num_items_in_batch is not None:
-            num_items_in_batch = torch.full_like(torch.as_tensor(num_items_in_batch), self.loss_tokens_per_step, dtype=torch.float32)
-        return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
@@ -198,7 +192,6 @@ def main() -> int:
         processing_class=tokenizer,
         peft_config=lora_config(model_args),
     )
-    trainer.loss_tokens_per_step = data_args.loss_tokens_per_step
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
     if data_args.max_minutes:
         trainer.budget = TimeBudget(data_args.max_minutes)
