@@ -34,20 +34,19 @@ class Rendered(NamedTuple):
 
 def render(transcript: Transcript, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> Rendered:
     """Render a whole transcript with its supervision mask."""
-    encoded = tokenizer.apply_chat_template(
-        transcript.chat(),
-        tools=transcript.tool_dicts(),
-        tokenize=True,
-        return_dict=True,
-        return_assistant_tokens_mask=True,
-        **template_kwargs,
-    )
-    return Rendered(list(encoded["input_ids"]), list(encoded["assistant_masks"]))
+    options = {"return_assistant_tokens_mask": True, **template_kwargs}
+    encoded = _encode(transcript.chat(), transcript.tool_dicts(), tokenizer, options)
+    return Rendered(encoded["input_ids"], encoded["assistant_masks"])
 
 
 def prompt_ids(messages: Sequence[Json], tools: list[Json] | None, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> list[int]:
     """The generation prompt: the ids before the model's first own token, n ids."""
-    encoded = tokenizer.apply_chat_template(
-        list(messages), tools=tools, tokenize=True, return_dict=True, add_generation_prompt=True, **template_kwargs
-    )
-    return list(encoded["input_ids"])
+    return _encode(messages, tools, tokenizer, {"add_generation_prompt": True, **template_kwargs})["input_ids"]
+
+
+def _encode(
+    messages: Sequence[Json], tools: list[Json] | None, tokenizer: PreTrainedTokenizerBase, options: dict[str, Any]
+) -> dict[str, list[int]]:
+    """Ids, and the mask if asked for, through the tokenizer's own chat template."""
+    encoded: Any = tokenizer.apply_chat_template(list(messages), tools=tools, tokenize=True, return_dict=True, **options)  # type: ignore[arg-type]
+    return {name: list(values) for name, values in encoded.items()}

@@ -29,10 +29,10 @@ def coloured(rendered: Rendered, tokenizer: PreTrainedTokenizerBase) -> Text:
     text = Text()
     position = 0
     for start, end in rendered.spans():
-        text.append(tokenizer.decode(rendered.input_ids[position:start]), style="dim")
-        text.append(tokenizer.decode(rendered.input_ids[start:end]), style="bold green")
+        text.append(str(tokenizer.decode(rendered.input_ids[position:start])), style="dim")
+        text.append(str(tokenizer.decode(rendered.input_ids[start:end])), style="bold green")
         position = end
-    text.append(tokenizer.decode(rendered.input_ids[position:]), style="dim")
+    text.append(str(tokenizer.decode(rendered.input_ids[position:])), style="dim")
     return text
 
 

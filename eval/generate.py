@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -46,7 +46,8 @@ class TransformersBackend:
     def load(cls, model: str, adapter: str | None, dtype: torch.dtype, pad_id: int, stop_id: int) -> TransformersBackend:
         """Load the base and merge the adapter into it in memory: the same weights that an export would write."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        loaded = AutoModelForCausalLM.from_pretrained(model, dtype=dtype).to(device)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
+        loaded = loaded.to(device)
         if adapter:
             from peft import PeftModel
 

@@ -32,10 +32,10 @@ def test_upstream_still_scores_every_position_on_cpu() -> None:
 
 
 def test_learning_rate_follows_the_slower_of_steps_and_time() -> None:
-    assert lr_factor(0, 10, 100, 0.0, 0.0) == pytest.approx(1 / 11)
-    assert lr_factor(10, 10, 100, 0.0, 0.0) == 1
-    assert lr_factor(55, 10, 100, 0.0, 0.0) == pytest.approx(0.5)
-    assert lr_factor(20, 10, 100, 1.0, 0.1) == pytest.approx(0.1)
+    assert lr_factor(0, 10, 100, 0.0) == pytest.approx(1 / 11)
+    assert lr_factor(10, 10, 100, 0.0) == 1
+    assert lr_factor(55, 10, 100, 0.0) == pytest.approx(0.5)
+    assert lr_factor(20, 10, 100, 1.0) == pytest.approx(0.0)
 
 
 def test_added_rows_point_at_their_pieces_and_are_as_long() -> None:

@@ -33,7 +33,7 @@ Arguments = tuple[DataArguments, SFTConfig, ModelConfig]
 def parse_arguments(argv: list[str] | None = None) -> Arguments:
     """Read `--config FILE` and overriding flags; an unknown key or a missing file is a `UserError`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = TrlParser((DataArguments, SFTConfig, ModelConfig), description=SFT_HELP)
+    parser = TrlParser((DataArguments, SFTConfig, ModelConfig), description=SFT_HELP)  # type: ignore[arg-type]
     config = argv[argv.index("--config") + 1] if "--config" in argv[:-1] else None
     if config:
         _check_config(Path(config), parser)

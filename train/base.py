@@ -48,8 +48,8 @@ def embedded_source(name: str) -> tuple[str, str]:
 def memoise_gguf() -> None:
     """Keep what transformers asks of the `gguf` package more than once: it parses the file three times, and builds the map of tensor
     names anew for each of 400 modules, which together take most of a minute."""
-    gguf.GGUFReader = functools.cache(gguf.GGUFReader)
-    gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
+    for name in ("GGUFReader", "get_tensor_name_map"):
+        setattr(gguf, name, functools.cache(getattr(gguf, name)))
 
 
 def load_base(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -61,7 +61,7 @@ def load_base(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTraine
     tokenizer = load_tokenizer(folder, gguf_file=file)
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=dtype, quantization_config=GgufConfig(dequantize=True))
     # The weights are plain tensors now; `save_pretrained` refuses as long as a quantizer is attached.
-    model.hf_quantizer = None
+    model.hf_quantizer = None  # type: ignore[assignment]
     model.config._name_or_path = name
     tokenizer.name_or_path = name
     tokenizer.pad_token = "<|endoftext|>"
@@ -77,7 +77,8 @@ def add_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pieces:
     if not pieces:
         return
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    tables = {id(t.weight): t.weight for t in (model.get_input_embeddings(), model.get_output_embeddings())}
+    layers: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
+    tables = {id(layer.weight): layer.weight for layer in layers}
     with torch.no_grad():
         for text, ids in pieces.items():
             row = tokenizer.convert_tokens_to_ids(text)

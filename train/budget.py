@@ -33,7 +33,8 @@ class TimeBudget(TrainerCallback, ExportableState):
         return self._agreed / self.seconds
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        saved = state.stateful_callbacks.get(type(self).__name__)
+        callbacks: Any = state.stateful_callbacks or {}
+        saved = callbacks.get(type(self).__name__)
         if isinstance(saved, dict) and state.global_step:
             self.spent_seconds = saved["attributes"]["spent_seconds"]
         self._since = time.monotonic()
@@ -45,9 +46,9 @@ class TimeBudget(TrainerCallback, ExportableState):
             control.should_training_stop = True
 
 
-def lr_factor(step: int, warmup_steps: int, max_steps: int, spent_fraction: float, floor: float) -> float:
-    """Linear warm-up by steps, then a cosine to `floor` by steps or spent time, whichever is further on."""
+def lr_factor(step: int, warmup_steps: int, max_steps: int, spent_fraction: float) -> float:
+    """Linear warm-up by steps, then a cosine to 0 by steps or spent time, whichever is further on."""
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
     progress = min(1.0, max((step - warmup_steps) / max(1, max_steps - warmup_steps), spent_fraction))
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    return 0.5 * (1 + math.cos(math.pi * progress))

@@ -9,7 +9,7 @@ from peft.utils.other import TrainableTokensWrapper
 def give_tied_head_a_bias() -> None:
     """TRL's fused head reads `lm_head.bias`; PEFT's wrapper around a tied head with trainable rows has none."""
     if not hasattr(TrainableTokensWrapper, "bias"):
-        TrainableTokensWrapper.bias = None
+        TrainableTokensWrapper.bias = None  # type: ignore[attr-defined]
 
 
 def score_supervised_positions_on_cpu() -> None:

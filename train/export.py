@@ -77,8 +77,8 @@ def acceptable(found: Comparison, dtype: str) -> bool:
     return found.mean_kl <= KL_LIMIT[dtype] and found.argmax_agreement >= AGREE_LIMIT
 
 
-def load_unmerged(adapter: Path) -> tuple[PeftModel, dict[str, Any]]:
-    """The base with its adapter in float32, and the adapter's manifest."""
+def load_unmerged(adapter: Path) -> tuple[Any, dict[str, Any]]:
+    """The base with its adapter (a `PeftModel`) in float32, and the adapter's manifest."""
     manifest = read_manifest(adapter)
     if manifest is None or manifest["kind"] != "adapter":
         raise UserError(

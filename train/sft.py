@@ -17,7 +17,7 @@ from accelerate import PartialState
 from peft import LoraConfig
 from rich.console import Console
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config, get_quantization_config
 
@@ -41,7 +41,8 @@ class Trainer(SFTTrainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
         if self.embedding_learning_rate is not None:
-            named = (model or self.model).named_parameters()
+            trained: Any = model or self.model
+            named = trained.named_parameters()
             rows = {id(weight) for name, weight in named if "trainable_tokens_delta" in name and weight.requires_grad}
             split_rows(optimizer, rows, self.embedding_learning_rate)
         return optimizer
@@ -50,10 +51,9 @@ class Trainer(SFTTrainer):
         if self.budget is None or self.lr_scheduler is not None:
             return super().create_scheduler(num_training_steps, optimizer)
         budget, warmup = self.budget, self.args.get_warmup_steps(num_training_steps)
-        floor = (self.args.lr_scheduler_kwargs or {}).get("min_lr_rate", 0.0)
-        self.lr_scheduler = LambdaLR(
-            optimizer or self.optimizer, lambda step: lr_factor(step, warmup, num_training_steps, budget.fraction(), floor)
-        )
+        chosen = optimizer or self.optimizer
+        assert chosen is not None
+        self.lr_scheduler = LambdaLR(chosen, lambda step: lr_factor(step, warmup, num_training_steps, budget.fraction()))
         return self.lr_scheduler
 
 
@@ -70,8 +70,7 @@ def split_rows(optimizer: torch.optim.Optimizer, rows: set[int], learning_rate: 
 
 def prepare_tokenizer(model_args: ModelConfig, training_args: SFTConfig) -> tuple[PreTrainedTokenizerBase, WireIds]:
     """The base's tokenizer with our template (or `chat_template_path`), and the wire ids read from it."""
-    assert model_args.model_name_or_path
-    tokenizer = load_tokenizer(model_args.model_name_or_path, revision=model_args.model_revision)
+    tokenizer = load_tokenizer(base_of(model_args), revision=model_args.model_revision)
     template = Path(training_args.chat_template_path) if training_args.chat_template_path else template_path(family_of(tokenizer))
     if not template.is_file():
         raise UserError(str(template), "no such file", "a Jinja chat template", "leave chat_template_path out to use ours")
@@ -81,14 +80,14 @@ def prepare_tokenizer(model_args: ModelConfig, training_args: SFTConfig) -> tupl
         return tokenizer, read_ids(tokenizer)
     except WireTokenError as error:
         message, _, remedy = str(error).partition("\nremedy: ")
-        raise UserError(model_args.model_name_or_path, message, "each wire token is one id", remedy) from error
+        raise UserError(base_of(model_args), message, "each wire token is one id", remedy) from error
 
 
 def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedModel:
     """The base in the dtype and quantisation that the config asks for; bfloat16 when it does not say."""
     quantization = get_quantization_config(model_args)
     return AutoModelForCausalLM.from_pretrained(
-        model_args.model_name_or_path,
+        base_of(model_args),
         revision=model_args.model_revision,
         attn_implementation=model_args.attn_implementation,
         dtype=getattr(torch, model_args.dtype) if model_args.dtype not in (None, "auto") else torch.bfloat16,
@@ -101,23 +100,34 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedM
 def lora_config(model_args: ModelConfig) -> LoraConfig:
     """LoRA on all linear layers, plus the rows that `train.base` added, which start untrained."""
     model_args.use_peft = True
-    model_args.lora_target_modules = model_args.lora_target_modules or "all-linear"
     config = get_peft_config(model_args)
-    rows = added_rows(model_args.model_name_or_path)
+    assert isinstance(config, LoraConfig)
+    config.target_modules = config.target_modules or "all-linear"
+    rows = added_rows(base_of(model_args))
     if rows:
         config.trainable_token_indices = rows
     return config
 
 
-def added_rows(base: str | None) -> list[int]:
+def base_of(model_args: ModelConfig) -> str:
+    """Hub id or folder of the base; `parse_arguments` made sure that there is one."""
+    assert model_args.model_name_or_path
+    return model_args.model_name_or_path
+
+
+def added_rows(base: str) -> list[int]:
     """Ids of the wire tokens that `train.base` added to a local base; none for a Hub id."""
-    manifest = read_manifest(Path(base)) if base else None
-    return sorted((manifest or {}).get("added_tokens", {}).values())
+    return sorted((read_manifest(Path(base)) or {}).get("added_tokens", {}).values())
+
+
+def output_folder(training_args: TrainingArguments) -> Path:
+    assert training_args.output_dir
+    return Path(training_args.output_dir)
 
 
 def last_checkpoint(training_args: SFTConfig) -> str | None:
     """Where to resume from; an output folder of a finished run is an error."""
-    folder = Path(training_args.output_dir)
+    folder = output_folder(training_args)
     if read_manifest(folder):
         raise UserError(
             str(folder), "a finished run", "an empty folder or an unfinished run", "choose another output_dir, or remove the folder"
@@ -131,7 +141,7 @@ def save(
     trainer: Trainer, tokenizer: PreTrainedTokenizerBase, data_args: DataArguments, model_args: ModelConfig, proven: Supervision
 ) -> None:
     """Adapter, tokenizer and, last, the manifest."""
-    folder = Path(trainer.args.output_dir)
+    folder = output_folder(trainer.args)
     trainer.save_model()
     if not trainer.is_world_process_zero():
         return
@@ -140,12 +150,12 @@ def save(
         folder,
         "adapter",
         base=model_args.model_name_or_path,
-        base_manifest=read_manifest(Path(model_args.model_name_or_path or "")),
+        base_manifest=read_manifest(Path(base_of(model_args))),
         template_sha256=sha256_text(tokenizer.chat_template),
         adapter_sha256=sha256_file(folder / "adapter_model.safetensors"),
         dataset=read_manifest(Path(data_args.dataset_dir)),
         supervision=proven.as_dict(),
-        trainable_token_ids=added_rows(model_args.model_name_or_path),
+        trainable_token_ids=added_rows(base_of(model_args)),
         steps=trainer.state.global_step,
         tokens_seen=trainer.state.num_input_tokens_seen or trainer._total_train_tokens,
         log_history=trainer.state.log_history,
@@ -172,9 +182,10 @@ def main() -> int:
     if training_args.eval_strategy != "no":
         held_out = read_transcripts(folder / "validation.jsonl")[: data_args.max_eval_examples]
         evaluation, _, _ = render_all(held_out, tokenizer, wire, training_args.max_length, "validation", console.quiet)
-    Path(training_args.output_dir).mkdir(parents=True, exist_ok=True)
+    out = output_folder(training_args)
+    out.mkdir(parents=True, exist_ok=True)
     if not console.quiet:
-        write_json(Path(training_args.output_dir) / "supervision.json", proven.as_dict())
+        write_json(out / "supervision.json", proven.as_dict())
     console.print(
         f"{proven.examples} examples, {proven.tokens} tokens, {proven.supervised_tokens} supervised; "
         f"{proven.calls_proven}/{proven.calls} calls proven; dropped {dict(proven.dropped) or 'none'}"
@@ -202,7 +213,7 @@ def main() -> int:
 
     # 6. Save
     save(trainer, tokenizer, data_args, model_args, proven)
-    console.print(f"adapter → {training_args.output_dir}")
+    console.print(f"adapter → {out}")
     return 0
 
 
