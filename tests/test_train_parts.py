@@ -46,7 +46,7 @@ def test_added_rows_point_at_their_pieces_and_are_as_long() -> None:
     text = "</tool_response>"
     assert tokenizer.convert_tokens_to_ids(text) == len(tokenizer) - 1
     add_rows(model, tokenizer, {text: [5, 6, 7]})
-    table = model.get_input_embeddings().weight
+    table = model.get_input_embeddings().weight.detach()
     pieces = table[[5, 6, 7]]
     assert table[-1].norm() == pytest.approx(float(pieces.norm(dim=1).mean()), rel=1e-4)
     assert torch.cosine_similarity(table[-1], pieces.mean(0), dim=0) == pytest.approx(1.0, abs=1e-4)
