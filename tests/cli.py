@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 def run(*command: str, status: int = 0) -> str:
     """Run a command in the repository; returns stdout and stderr together."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "2", "WANDB_MODE": "offline"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, env=environment, check=False)
     text = done.stdout + done.stderr
     assert done.returncode == status, text[-3000:]
