@@ -72,7 +72,7 @@ def add_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pieces:
     """Grow the embedding for the added tokens.
 
     Each new row points where the mean of the rows points that spelled the token before, and is as long as they are on average: the
-    mean itself is short, and with tied embeddings a short row is a token that the model hardly ever chooses.
+    mean itself is short, and with tied embeddings a short row gets a small logit.
     """
     if not pieces:
         return
