@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from data.render import prompt_ids
 from eval.case import Case
@@ -31,8 +31,8 @@ class Completion:
 class Backend(Protocol):
     """Whatever turns prompts into generated ids."""
 
-    def generate(self, prompts: list[list[int]], max_new_tokens: int) -> list[list[int]]:
-        """Greedy continuation of each prompt, at most `max_new_tokens` ids, without padding."""
+    def generate(self, prompts: list[list[int]], budgets: list[int]) -> list[list[int]]:
+        """Greedy continuation of each prompt, at most `budgets[i]` ids, up to and including the end of turn, without padding."""
         ...
 
 
@@ -55,37 +55,41 @@ class TransformersBackend:
         return cls(loaded, pad_id, stop_id)
 
     @torch.inference_mode()
-    def generate(self, prompts: list[list[int]], max_new_tokens: int) -> list[list[int]]:
-        longest = max(map(len, prompts))
-        ids = torch.tensor([[self.pad_id] * (longest - len(prompt)) + prompt for prompt in prompts], device=self.model.device)
-        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self.model.device)
-        output = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=self.stop_id,
-            pad_token_id=self.pad_id,
-        )
-        return [self._trim(row) for row in output[:, longest:].tolist()]
+    def generate(self, prompts: list[list[int]], budgets: list[int]) -> list[list[int]]:
+        """Left-padded greedy decoding that drops a row as soon as it ends.
 
-    def _trim(self, ids: list[int]) -> list[int]:
-        return ids[: ids.index(self.stop_id) + 1] if self.stop_id in ids else ids
+        `model.generate` carries finished rows along until the last one ends, which on a CPU costs more than the answers themselves;
+        a test holds the two to the same ids.
+        """
+        longest, device = max(map(len, prompts)), self.model.device
+        ids = torch.tensor([[self.pad_id] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        cache = DynamicCache(config=self.model.config)
+        rows, outputs = list(range(len(prompts))), [list[int]() for _ in prompts]
+        while True:
+            step = self.model(
+                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+            )
+            chosen = step.logits[:, -1].argmax(dim=-1)
+            for row, token in zip(rows, chosen.tolist(), strict=True):
+                outputs[row].append(token)
+            kept = [at for at, row in enumerate(rows) if outputs[row][-1] != self.stop_id and len(outputs[row]) < budgets[row]]
+            if not kept:
+                return outputs
+            if len(kept) < len(rows):
+                index = torch.tensor(kept, device=device)
+                cache.batch_select_indices(index)
+                mask, positions, chosen, rows = mask[index], positions[index], chosen[index], [rows[at] for at in kept]
+            ids, positions = chosen[:, None], positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
 
 
-def batches(cases: Sequence[Case], prompts: dict[str, list[int]], max_tokens: int) -> Iterator[list[Case]]:
-    """Group cases of like length so that a batch's padded size (prompt plus budget) stays under `max_tokens`."""
-    batch: list[Case] = []
-    longest = 0
-    for case in sorted(cases, key=lambda case: (case.max_new_tokens // 32, len(prompts[case.id]))):
-        size = max(longest, len(prompts[case.id]) + case.max_new_tokens)
-        if batch and size * (len(batch) + 1) > max_tokens:
-            yield batch
-            batch, size = [], len(prompts[case.id]) + case.max_new_tokens
-        batch.append(case)
-        longest = size
-    if batch:
-        yield batch
+def batches(cases: Sequence[Case], prompts: dict[str, list[int]], size: int) -> Iterator[list[Case]]:
+    """Batches of `size` cases with prompts of like length, the shortest first."""
+    ordered = sorted(cases, key=lambda case: len(prompts[case.id]))
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
 
 
 def read_completions(path: Path) -> list[Completion]:
@@ -97,7 +101,7 @@ def read_completions(path: Path) -> list[Completion]:
 
 
 def complete(
-    cases: Sequence[Case], backend: Backend, tokenizer: PreTrainedTokenizerBase, stop_id: int, path: Path, max_tokens: int, title: str
+    cases: Sequence[Case], backend: Backend, tokenizer: PreTrainedTokenizerBase, stop_id: int, path: Path, batch_size: int, title: str
 ) -> list[Completion]:
     """Complete every case that `path` does not hold yet, appending batch by batch; returns all, in the order of `cases`."""
     done = read_completions(path)
@@ -108,7 +112,7 @@ def complete(
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     with Progress(*columns) as progress, path.open("a") as file:
         task = progress.add_task(title, total=len(cases), completed=len(have))
-        for batch in batches(todo, prompts, max_tokens):
+        for batch in batches(todo, prompts, batch_size):
             for completion in _complete_batch(batch, prompts, backend, stop_id):
                 file.write(json.dumps(asdict(completion)) + "\n")
                 done.append(completion)
@@ -120,9 +124,8 @@ def complete(
 
 def _complete_batch(batch: list[Case], prompts: dict[str, list[int]], backend: Backend, stop_id: int) -> Iterator[Completion]:
     began = time.monotonic()
-    outputs = backend.generate([prompts[case.id] for case in batch], max(case.max_new_tokens for case in batch))
+    outputs = backend.generate([prompts[case.id] for case in batch], [case.max_new_tokens for case in batch])
     seconds = (time.monotonic() - began) / len(batch)
     for case, ids in zip(batch, outputs, strict=True):
-        kept = ids[: case.max_new_tokens]
-        finish = "stop" if stop_id in kept else "length"
-        yield Completion(case.id, kept, finish, len(prompts[case.id]), round(seconds, 4))
+        finish = "stop" if ids[-1] == stop_id else "length"
+        yield Completion(case.id, ids, finish, len(prompts[case.id]), round(seconds, 4))

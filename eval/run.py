@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 
 from data.errors import UserError, reported
@@ -40,7 +40,8 @@ class EvalConfig(BaseModel):
     native: dict[str, int] = {}
     bfcl: dict[str, int] = {}
     seed: int = 0
-    batch_tokens: int = 8192
+    bfcl_rows: Literal["all", "even", "odd"] = "all"
+    batch_size: int = Field(default=16, ge=1)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gates: dict[str, str] = {}
 
@@ -60,7 +61,7 @@ def load_config(path: Path) -> EvalConfig:
 
 def load_cases(config: EvalConfig, fraction: float = 1.0) -> list[Case]:
     """The cases of a config; `fraction` keeps an evenly spaced, deterministic part of each slice."""
-    cases = [*native.load(config.native, config.seed), *bfcl.load(list(config.bfcl), config.bfcl)]
+    cases = [*native.load(config.native, config.seed), *bfcl.load(list(config.bfcl), config.bfcl, config.bfcl_rows)]
     kept: list[Case] = []
     for name in dict.fromkeys((case.suite, case.slice) for case in cases):
         part = [case for case in cases if (case.suite, case.slice) == name]
@@ -165,7 +166,7 @@ def main() -> int:
     cases = load_cases(config, args.fraction)
     began = time.monotonic()
     backend = TransformersBackend.load(args.model, args.adapter, dtype, tokenizer.pad_token_id, wire.turn_close)
-    completions = complete(cases, backend, tokenizer, wire.turn_close, args.out / "completions.jsonl", config.batch_tokens, "generate")
+    completions = complete(cases, backend, tokenizer, wire.turn_close, args.out / "completions.jsonl", config.batch_size, "generate")
     rows = judge_all(cases, completions, tokenizer, wire)
     scored = [Scored(case, judged.verdict) for case, _, _, judged in rows]
     write_verdicts(args.out / "verdicts.jsonl", rows, tokenizer)

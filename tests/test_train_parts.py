@@ -7,6 +7,7 @@ import inspect
 import pytest
 import torch
 import trl.trainer.utils as trl_utils
+from peft import LoraConfig, get_peft_model
 from peft.utils.other import TrainableTokensWrapper
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -15,7 +16,7 @@ from train import compat
 from train.base import add_rows
 from train.budget import lr_factor
 from train.export import acceptable, compare
-from train.sft import split_rows
+from train.rows import lengthen_rows, split_rows
 
 
 def test_upstream_still_needs_the_bias_shim() -> None:
@@ -38,7 +39,7 @@ def test_learning_rate_follows_the_slower_of_steps_and_time() -> None:
     assert lr_factor(20, 10, 100, 1.0) == pytest.approx(0.0)
 
 
-def test_added_rows_point_at_their_pieces_and_are_as_long() -> None:
+def test_added_rows_are_the_mean_of_their_pieces() -> None:
     tokenizer = toy_tokenizer(thinking=False)
     model = LlamaForCausalLM(
         LlamaConfig(vocab_size=len(tokenizer) - 1, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
@@ -47,16 +48,34 @@ def test_added_rows_point_at_their_pieces_and_are_as_long() -> None:
     assert tokenizer.convert_tokens_to_ids(text) == len(tokenizer) - 1
     add_rows(model, tokenizer, {text: [5, 6, 7]})
     table = model.get_input_embeddings().weight.detach()
-    pieces = table[[5, 6, 7]]
-    assert table[-1].norm() == pytest.approx(float(pieces.norm(dim=1).mean()), rel=1e-4)
-    assert torch.cosine_similarity(table[-1], pieces.mean(0), dim=0) == pytest.approx(1.0, abs=1e-4)
+    assert torch.allclose(table[-1], table[[5, 6, 7]].mean(0))
+
+
+def model_with_rows() -> torch.nn.Module:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=20, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, tie_word_embeddings=True
+        )
+    )
+    return get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", trainable_token_indices=[18, 19]))
+
+
+def test_training_starts_with_rows_of_ordinary_length() -> None:
+    model = model_with_rows()
+    before = model.get_input_embeddings()(torch.tensor([18, 19])).detach().clone()
+    lengthen_rows(model, 3.0)
+    after = model.get_input_embeddings()(torch.tensor([18, 19])).detach()
+    assert after.norm(dim=1).tolist() == pytest.approx([3.0, 3.0])
+    assert torch.cosine_similarity(after, before).tolist() == pytest.approx([1.0, 1.0])
 
 
 def test_rows_get_their_own_learning_rate() -> None:
-    plain, row = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
-    optimizer = torch.optim.AdamW([plain, row], lr=1e-3)
-    split_rows(optimizer, {id(row)}, 1e-2)
-    assert [(group["lr"], len(group["params"])) for group in optimizer.param_groups] == [(1e-3, 1), (1e-2, 1)]
+    model = model_with_rows()
+    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=1e-3)
+    split_rows(model, optimizer, 1e-2)
+    assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 1e-2]
+    assert [list(weight.shape) for weight in optimizer.param_groups[1]["params"]] == [[2, 16]]
 
 
 def test_merge_gate() -> None:

@@ -1,7 +1,7 @@
 """Prepare a base model for tool calls: `python -m train.base --name embedded:smollm2-135m --out outputs/base/smollm2-135m`
 
 A base whose tokenizer holds every wire token as one id (SmolLM3) keeps its vocabulary; any other gets the missing tokens as single
-non-special ids, with embedding rows initialised from the rows that spelled the token before. Our chat template and
+non-special ids, with embedding rows initialised to the mean of the rows that spelled the token before. Our chat template and
 response template are attached, and `manifest.json` records sha256 of template, tokenizer and weights.
 """
 
@@ -69,23 +69,15 @@ def load_base(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTraine
 
 
 def add_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pieces: dict[str, list[int]]) -> None:
-    """Grow the embedding for the added tokens.
-
-    Each new row points where the mean of the rows points that spelled the token before, and is as long as they are on average: the
-    mean itself is short, and with tied embeddings a short row gets a small logit.
-    """
+    """Grow the embedding for the added tokens; each new row is the mean of the rows that spelled the token before."""
     if not pieces:
         return
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     layers: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
-    tables = {id(layer.weight): layer.weight for layer in layers}
     with torch.no_grad():
-        for text, ids in pieces.items():
-            row = tokenizer.convert_tokens_to_ids(text)
-            for weight in tables.values():
-                spelled = weight[ids].float()
-                direction = torch.nn.functional.normalize(spelled.mean(dim=0), dim=0)
-                weight[row] = (direction * spelled.norm(dim=1).mean()).to(weight.dtype)
+        for weight in {id(layer.weight): layer.weight for layer in layers}.values():
+            for text, ids in pieces.items():
+                weight[tokenizer.convert_tokens_to_ids(text)] = weight[ids].float().mean(dim=0).to(weight.dtype)
 
 
 def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from train import compat
 from train.arguments import DataArguments, parse_arguments
 from train.budget import TimeBudget, lr_factor
 from train.dataset import Supervision, read_transcripts, render_all
+from train.rows import added_rows, lengthen_rows, split_rows
 
 
 class Trainer(SFTTrainer):
@@ -42,9 +43,7 @@ class Trainer(SFTTrainer):
         optimizer = super().create_optimizer(model)
         if self.embedding_learning_rate is not None:
             trained: Any = model or self.model
-            named = trained.named_parameters()
-            rows = {id(weight) for name, weight in named if "trainable_tokens_delta" in name and weight.requires_grad}
-            split_rows(optimizer, rows, self.embedding_learning_rate)
+            split_rows(trained, optimizer, self.embedding_learning_rate)
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
@@ -55,17 +54,6 @@ class Trainer(SFTTrainer):
         assert chosen is not None
         self.lr_scheduler = LambdaLR(chosen, lambda step: lr_factor(step, warmup, num_training_steps, budget.fraction()))
         return self.lr_scheduler
-
-
-def split_rows(optimizer: torch.optim.Optimizer, rows: set[int], learning_rate: float) -> None:
-    """Move the parameters whose `id` is in `rows` into a group of their own, with their own learning rate."""
-    moved = []
-    for group in optimizer.param_groups:
-        moved += [weight for weight in group["params"] if id(weight) in rows]
-        group["params"] = [weight for weight in group["params"] if id(weight) not in rows]
-    if moved:
-        options = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
-        optimizer.add_param_group({**options, "params": moved, "lr": learning_rate, "weight_decay": 0.0})
 
 
 def prepare_tokenizer(model_args: ModelConfig, training_args: SFTConfig) -> tuple[PreTrainedTokenizerBase, WireIds]:
@@ -113,11 +101,6 @@ def base_of(model_args: ModelConfig) -> str:
     """Hub id or folder of the base; `parse_arguments` made sure that there is one."""
     assert model_args.model_name_or_path
     return model_args.model_name_or_path
-
-
-def added_rows(base: str) -> list[int]:
-    """Ids of the wire tokens that `train.base` added to a local base; none for a Hub id."""
-    return sorted((read_manifest(Path(base)) or {}).get("added_tokens", {}).values())
 
 
 def output_folder(training_args: TrainingArguments) -> Path:
@@ -195,14 +178,19 @@ def main() -> int:
     # 4. Model, LoRA, trainer
     compat.apply()
     transformers.set_seed(training_args.seed)
+    model = load_model(model_args, training_args)
+    embedding: Any = model.get_input_embeddings()
+    ordinary_length = float(embedding.weight.float().norm(dim=1).mean())
     trainer = Trainer(
-        model=load_model(model_args, training_args),
+        model=model,
         args=training_args,
         train_dataset=train,
         eval_dataset=evaluation,
         processing_class=tokenizer,
         peft_config=lora_config(model_args),
     )
+    assert trainer.model is not None
+    lengthen_rows(trainer.model, ordinary_length)
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
     if data_args.max_minutes:
         trainer.budget = TimeBudget(data_args.max_minutes)

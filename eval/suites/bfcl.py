@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from data.contamination import bfcl_folder
 from data.errors import UserError
@@ -23,14 +24,21 @@ TOKENS_PER_CALL = 80
 TOKENS_AROUND_ONE, TOKENS_AROUND_MANY = 16, 32
 
 
-def load(categories: list[str], limit: dict[str, int] | None = None) -> list[Case]:
-    """The cases of `categories`, at most `limit[category]` of each; `UserError` if the package or a category is not there."""
+Rows = Literal["all", "even", "odd"]
+FIRST_AND_STEP = {"all": (0, 1), "even": (0, 2), "odd": (1, 2)}
+
+
+def load(categories: list[str], limit: dict[str, int] | None = None, rows: Rows = "all") -> list[Case]:
+    """The cases of `categories`, at most `limit[category]` of each; `UserError` if the package or a category is not there.
+
+    With `rows`, only those of even or of odd index, so that a recipe can be chosen on one half and reported on the other.
+    """
     limit = limit or {}
     folder = data_folder(bfcl_folder())
     for category in [*categories, *limit]:
         if category not in CATEGORIES:
             raise UserError("BFCL category", category, f"one of {', '.join(CATEGORIES)}", "correct the name in the evaluation config")
-    return [case for category in categories for case in _category(folder, category, limit.get(category))]
+    return [case for category in categories for case in _category(folder, category, limit.get(category), rows)]
 
 
 def data_folder(found: Path | None) -> Path:
@@ -40,10 +48,12 @@ def data_folder(found: Path | None) -> Path:
     return found
 
 
-def spaced(total: int, limit: int | None) -> list[int]:
+def spaced(total: int, limit: int | None, rows: Rows = "all") -> list[int]:
     """At most `limit` of the indexes below `total`, evenly spaced: BFCL's files go through one topic after another."""
-    count = total if limit is None else min(limit, total)
-    return [index * total // count for index in range(count)]
+    first, step = FIRST_AND_STEP[rows]
+    indexes = range(first, total, step)
+    count = len(indexes) if limit is None else min(limit, len(indexes))
+    return [indexes[at * len(indexes) // count] for at in range(count)]
 
 
 def json_schema(schema: Json) -> Json:
@@ -67,11 +77,14 @@ def max_new_tokens(expected: tuple[ExpectedCall, ...]) -> int:
     return around + sum(max(TOKENS_PER_CALL, TOKENS_AROUND_ONE + size // 2) for size in sizes)
 
 
-def _category(folder: Path, category: str, limit: int | None) -> list[Case]:
+def _category(folder: Path, category: str, limit: int | None, kept: Rows) -> list[Case]:
     name = f"BFCL_v4_{category}.json"
     rows = _rows(folder / name)
-    gold = {} if category == NO_CALL else {row["id"]: row["ground_truth"] for row in _rows(folder / "possible_answer" / name)}
-    return [_case(rows[index], category, [] if category == NO_CALL else gold[rows[index]["id"]]) for index in spaced(len(rows), limit)]
+    chosen = [rows[index] for index in spaced(len(rows), limit, kept)]
+    if category == NO_CALL:
+        return [_case(row, category, []) for row in chosen]
+    gold = {row["id"]: row["ground_truth"] for row in _rows(folder / "possible_answer" / name)}
+    return [_case(row, category, gold[row["id"]]) for row in chosen]
 
 
 def _case(row: Json, category: str, gold: list[Json]) -> Case:

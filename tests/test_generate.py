@@ -1,0 +1,37 @@
+"""Our decoding loop against the library's."""
+
+from __future__ import annotations
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from eval.case import Case
+from eval.generate import TransformersBackend, batches
+
+STOP, PAD = 2, 0
+
+
+def small_model() -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 12, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    config = LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, eos_token_id=STOP, pad_token_id=PAD)
+    return LlamaForCausalLM(config).double().eval()
+
+
+def test_rows_that_end_early_leave_the_others_as_they_are() -> None:
+    model = small_model()
+    prompts = [[3 + (row * 7 + at * 5) % 9 for at in range(3 + row)] for row in range(8)]
+    budgets = [24 - row for row in range(8)]
+    outputs = TransformersBackend(model, PAD, STOP).generate(prompts, budgets)
+    for prompt, budget, output in zip(prompts, budgets, outputs, strict=True):
+        alone = model.generate(torch.tensor([prompt]), max_new_tokens=budget, do_sample=False, attention_mask=torch.ones(1, len(prompt)))
+        assert output == alone[0, len(prompt) :].tolist()
+    assert len({len(output) for output in outputs if output[-1] == STOP}) > 1, "the test needs rows that end at different steps"
+
+
+def test_batches_hold_every_case_once_and_grow_in_length() -> None:
+    cases = [Case(str(at), "native", "call", [], [], (), 8) for at in range(7)]
+    prompts = {case.id: [1] * (10 - at) for at, case in enumerate(cases)}
+    found = list(batches(cases, prompts, 3))
+    assert [len(batch) for batch in found] == [3, 3, 1]
+    assert [len(prompts[case.id]) for batch in found for case in batch] == list(range(4, 11))
