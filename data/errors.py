@@ -16,6 +16,13 @@ class UserError(Exception):
         super().__init__(f"{place}\n  found:    {found}\n  expected: {expected}\n  remedy:   {remedy}")
 
 
+def disk_is_full(error: Exception) -> bool:
+    """Whether a write failed for want of space; safetensors and torch say so in words of their own, not with an `OSError`."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOSPC
+    return any(words in str(error) for words in ("No space left on device", "PytorchStreamWriter failed writing"))
+
+
 def reported(main: Callable[[], int]) -> Callable[[], int]:
     """Run a command's `main`; print a `UserError`, a full disk or Ctrl-C as a short message instead of a traceback."""
 
@@ -26,16 +33,15 @@ def reported(main: Callable[[], int]) -> Callable[[], int]:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            print(
-                f"error: {error.filename or 'output folder'}\n  found:    no space left on device\n  remedy:   free some and run again",
-                file=sys.stderr,
-            )
-            return 1
         except KeyboardInterrupt:
             print("\ninterrupted; run the same command again to resume", file=sys.stderr)
             return 130
+        except Exception as error:
+            if not disk_is_full(error):
+                raise
+            place = str(getattr(error, "filename", None) or "output folder")
+            told = UserError(place, "no space left on device", "room for what the command writes", "free some space, then run it again")
+            print(f"error: {told}", file=sys.stderr)
+            return 1
 
     return run

@@ -33,8 +33,8 @@ class Rendered(NamedTuple):
 
 
 def render(transcript: Transcript, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> Rendered:
-    """Render a whole transcript with its supervision mask."""
-    options = {"return_assistant_tokens_mask": True, **template_kwargs}
+    """Render a whole transcript with its supervision mask, in the thinking mode that it has."""
+    options = {"return_assistant_tokens_mask": True, "enable_thinking": transcript.reasons(), **template_kwargs}
     encoded = _encode(transcript.chat(), transcript.tool_dicts(), tokenizer, options)
     return Rendered(encoded["input_ids"], encoded["assistant_masks"])
 
@@ -42,6 +42,14 @@ def render(transcript: Transcript, tokenizer: PreTrainedTokenizerBase, **templat
 def prompt_ids(messages: Sequence[Json], tools: list[Json] | None, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> list[int]:
     """The generation prompt: the ids before the model's first own token, n ids."""
     return _encode(messages, tools, tokenizer, {"add_generation_prompt": True, **template_kwargs})["input_ids"]
+
+
+def turn_ids(messages: Sequence[Json], tools: list[Json] | None, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> list[int]:
+    """The conversation up to and including the end-of-turn id of its last message, n ids: what the context holds when the model stops."""
+    ids = _encode(messages, tools, tokenizer, template_kwargs)["input_ids"]
+    if tokenizer.eos_token_id not in ids:
+        return ids
+    return ids[: len(ids) - ids[::-1].index(tokenizer.eos_token_id)]
 
 
 def _encode(

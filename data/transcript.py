@@ -87,6 +87,10 @@ class Transcript(_Strict):
     def tool_dicts(self) -> list[Json] | None:
         return [tool.model_dump() for tool in self.tools] or None
 
+    def reasons(self) -> bool:
+        """Whether the assistant reasons in any turn; a conversation without reasoning is rendered in the no-thinking mode."""
+        return any(message.reasoning_content for message in self.messages if isinstance(message, AssistantMessage))
+
     def calls(self) -> list[FunctionCall]:
         """Every call of the conversation, in order."""
         return [call.function for message in self.messages if isinstance(message, AssistantMessage) for call in message.tool_calls]

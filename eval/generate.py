@@ -86,10 +86,18 @@ class TransformersBackend:
 
 
 def batches(cases: Sequence[Case], prompts: dict[str, list[int]], size: int) -> Iterator[list[Case]]:
-    """Batches of `size` cases with prompts of like length, the shortest first."""
-    ordered = sorted(cases, key=lambda case: len(prompts[case.id]))
+    """Batches of `size` cases with budgets of like size and, among those, prompts of like length; the shortest first.
+
+    Like budgets, because a batch with one long answer decodes that answer alone.
+    """
+    ordered = sorted(cases, key=lambda case: (case.max_new_tokens.bit_length(), len(prompts[case.id])))
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
+
+
+def prompts_of(cases: Sequence[Case], tokenizer: PreTrainedTokenizerBase, enable_thinking: bool) -> dict[str, list[int]]:
+    """Generation prompt of each case, by its id."""
+    return {case.id: prompt_ids(case.messages, case.tools or None, tokenizer, enable_thinking=enable_thinking) for case in cases}
 
 
 def read_completions(path: Path) -> list[Completion]:
@@ -101,18 +109,17 @@ def read_completions(path: Path) -> list[Completion]:
 
 
 def complete(
-    cases: Sequence[Case], backend: Backend, tokenizer: PreTrainedTokenizerBase, stop_id: int, path: Path, batch_size: int, title: str
+    cases: Sequence[Case], prompts: dict[str, list[int]], backend: Backend, stop_id: int, path: Path, size: int
 ) -> list[Completion]:
-    """Complete every case that `path` does not hold yet, appending batch by batch; returns all, in the order of `cases`."""
+    """Complete every case that `path` does not hold yet, appending batch by batch of `size`; returns all, in the order of `cases`."""
     done = read_completions(path)
     path.write_text("".join(json.dumps(asdict(completion)) + "\n" for completion in done))
     have = {completion.case_id for completion in done}
     todo = [case for case in cases if case.id not in have]
-    prompts = {case.id: prompt_ids(case.messages, case.tools or None, tokenizer) for case in todo}
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    columns = (TextColumn("generate"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     with Progress(*columns) as progress, path.open("a") as file:
-        task = progress.add_task(title, total=len(cases), completed=len(have))
-        for batch in batches(todo, prompts, batch_size):
+        task = progress.add_task("generate", total=len(cases), completed=len(have))
+        for batch in batches(todo, prompts, size):
             for completion in _complete_batch(batch, prompts, backend, stop_id):
                 file.write(json.dumps(asdict(completion)) + "\n")
                 done.append(completion)

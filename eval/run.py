@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
+from data.config import load_yaml
 from data.errors import UserError, reported
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
 from data.precision import compute_dtype
@@ -26,7 +26,7 @@ from data.tokenizer import load_tokenizer
 from data.wire import WireIds, WireTokenError, read_ids
 from eval.case import Case
 from eval.classify import Judged, judge
-from eval.generate import Completion, TransformersBackend, complete
+from eval.generate import Completion, TransformersBackend, complete, prompts_of
 from eval.report import metrics_table, write_report
 from eval.score import Scored, metrics, metrics_json
 from eval.suites import bfcl, native
@@ -41,22 +41,14 @@ class EvalConfig(BaseModel):
     bfcl: dict[str, int] = {}
     seed: int = 0
     bfcl_rows: Literal["all", "even", "odd"] = "all"
+    enable_thinking: bool = False
     batch_size: int = Field(default=16, ge=1)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gates: dict[str, str] = {}
 
 
 def load_config(path: Path) -> EvalConfig:
-    try:
-        return EvalConfig.model_validate(yaml.safe_load(path.read_text()) or {})
-    except FileNotFoundError as error:
-        raise UserError(str(path), "no such file", "a YAML file", "configs/eval/ holds examples") from error
-    except yaml.YAMLError as error:
-        raise UserError(str(path), f"not YAML: {error}", "a YAML mapping", "mend the line named above") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        found = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise UserError(str(path), found, f"keys {', '.join(EvalConfig.model_fields)}", "mend or remove the key") from error
+    return load_yaml(path, EvalConfig, "configs/eval/")
 
 
 def load_cases(config: EvalConfig, fraction: float = 1.0) -> list[Case]:
@@ -166,7 +158,8 @@ def main() -> int:
     cases = load_cases(config, args.fraction)
     began = time.monotonic()
     backend = TransformersBackend.load(args.model, args.adapter, dtype, tokenizer.pad_token_id, wire.turn_close)
-    completions = complete(cases, backend, tokenizer, wire.turn_close, args.out / "completions.jsonl", config.batch_size, "generate")
+    prompts = prompts_of(cases, tokenizer, config.enable_thinking)
+    completions = complete(cases, prompts, backend, wire.turn_close, args.out / "completions.jsonl", config.batch_size)
     rows = judge_all(cases, completions, tokenizer, wire)
     scored = [Scored(case, judged.verdict) for case, _, _, judged in rows]
     write_verdicts(args.out / "verdicts.jsonl", rows, tokenizer)

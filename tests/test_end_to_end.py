@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -115,3 +118,31 @@ def test_malformed_row_names_its_line(work: Path, tmp_path: Path) -> None:
     text = launch(*options, status=1)
     assert "train.jsonl:2" in text
     assert "names get_wether; tools are" in text
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, where the tests may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    yield folder / "out"
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("command", ["base", "data", "train", "export"])
+def test_full_disk_is_one_screen_and_nothing_looks_finished(command: str, work: Path, adapter: Path, full_disk: Path) -> None:
+    out = str(full_disk)
+    if command == "base":
+        text = run("-m", "train.base", "--name", str(work / "raw"), "--out", out, "--dtype", "float32", status=1)
+    elif command == "data":
+        text = run("-m", "data.build", "--config", str(work / "data.yaml"), "--out", out, status=1)
+    elif command == "train":
+        text = launch(*paths(work, "none")[:4], "--output_dir", out, "--max_length", "20000", status=1)
+    else:
+        text = run("-m", "train.export", "--adapter", str(adapter), "--out", out, "--dtype", "float32", status=1)
+    error = text[text.index("error: ") :]
+    assert [word for word in ("no space left on device", "expected:", "remedy:") if word not in error] == []
+    assert not (full_disk / "manifest.json").exists()

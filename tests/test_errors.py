@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from safetensors import SafetensorError
 
 from data.build import build, load_config
 from data.errors import UserError, reported
@@ -42,12 +43,23 @@ def test_user_error_is_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" not in text
 
 
-def test_full_disk_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert failing(OSError(errno.ENOSPC, "No space left on device", "out/model.safetensors"))() == 1
-    assert "no space left" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "out/model.safetensors"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter failed writing file data/0: file write failed"),
+    ],
+)
+def test_full_disk_is_told(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    assert failing(error)() == 1
+    text = capsys.readouterr().err
+    assert [word for word in ("no space left", "expected:", "remedy:") if word not in text] == []
 
 
-def test_other_os_errors_are_not_hidden() -> None:
+def test_other_errors_are_not_hidden() -> None:
+    with pytest.raises(ValueError, match="no"):
+        failing(ValueError("no"))()
     with pytest.raises(PermissionError):
         failing(PermissionError(errno.EACCES, "no"))()
 

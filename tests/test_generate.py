@@ -29,9 +29,9 @@ def test_rows_that_end_early_leave_the_others_as_they_are() -> None:
     assert len({len(output) for output in outputs if output[-1] == STOP}) > 1, "the test needs rows that end at different steps"
 
 
-def test_batches_hold_every_case_once_and_grow_in_length() -> None:
-    cases = [Case(str(at), "native", "call", [], [], (), 8) for at in range(7)]
+def test_batches_hold_every_case_once_by_budget_and_length() -> None:
+    cases = [Case(str(at), "native", "call", [], [], (), 300 if at == 6 else 80 + at) for at in range(7)]
     prompts = {case.id: [1] * (10 - at) for at, case in enumerate(cases)}
     found = list(batches(cases, prompts, 3))
     assert [len(batch) for batch in found] == [3, 3, 1]
-    assert [len(prompts[case.id]) for batch in found for case in batch] == list(range(4, 11))
+    assert [len(prompts[case.id]) for batch in found for case in batch] == [5, 6, 7, 8, 9, 10, 4]

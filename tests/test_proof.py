@@ -111,3 +111,20 @@ def test_other_prompt_than_the_server_feeds_is_refused(tokenizer: PreTrainedToke
     served = transcript([{"role": "system", "content": "Be verbose."}, *TOOL_CHAT[1:]])
     with pytest.raises(SupervisionError, match=r"^message 5: .* not the generation prompt; first difference at \d+: trained ' ?brief"):
         prove(served, rendered, tokenizer, read_ids(tokenizer))
+
+
+THOUGHTFUL = [TOOL_CHAT[1], {"role": "assistant", "content": "Noon.", "reasoning_content": "The user wants the time."}]
+
+
+def test_reasoning_is_proven(smollm3: PreTrainedTokenizerBase) -> None:
+    assert proven(smollm3, THOUGHTFUL) == Proven(turns=1, calls=0)
+    rendered = render(transcript(THOUGHTFUL), smollm3)
+    other = transcript([THOUGHTFUL[0], {**THOUGHTFUL[1], "reasoning_content": "Something else."}])
+    with pytest.raises(SupervisionError, match=r"^message 1: supervised reasoning reads 'The user wants the time\.'"):
+        prove(other, rendered, smollm3, read_ids(smollm3))
+
+
+def test_conversation_without_reasoning_is_in_no_think_mode(smollm3: PreTrainedTokenizerBase) -> None:
+    bare = [THOUGHTFUL[0], {"role": "assistant", "content": "Noon."}]
+    assert "Reasoning Mode: /no_think" in smollm3.decode(render(transcript(bare), smollm3).input_ids)
+    assert "Reasoning Mode: /think" in smollm3.decode(render(transcript(THOUGHTFUL), smollm3).input_ids)

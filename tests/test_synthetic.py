@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from data.build import BuildConfig, JsonlSource, SyntheticSource, build
 from data.contamination import bfcl_folder, bfcl_protected, overlaps
 from data.sources.catalog import load_catalog, load_chat, load_unserved
 from data.sources.dialogue import KINDS, Composer, generate
-from data.sources.filetools import CONFIG_TOOLS, TEXT_TOOLS
+from data.sources.filetools import CONFIG_REQUESTS, CONFIG_TOOLS, QUESTIONS, TEXT_REQUESTS, TEXT_TOOLS
 from data.sources.payloads import depth_of, nested_config
 from data.split import split_of
 from data.transcript import Transcript, UserMessage
@@ -70,6 +73,12 @@ def test_no_request_template_is_in_both_splits() -> None:
         assert len(set(texts)) == len(texts)
 
 
+@pytest.mark.parametrize("phrases", [TEXT_REQUESTS, CONFIG_REQUESTS, tuple(QUESTIONS)])
+def test_both_splits_have_phrasings_of_their_own(phrases: tuple[str, ...]) -> None:
+    assert len(set(phrases)) == len(phrases)
+    assert Counter(map(split_of, phrases))["validation"] >= 2
+
+
 def test_write_file_and_save_config_are_held_out() -> None:
     held_out = {tool.name for tool in (*TEXT_TOOLS, *CONFIG_TOOLS) if tool.split == "validation"}
     assert held_out == {"write_file", "save_config"}
@@ -108,15 +117,31 @@ def _mapped(tool: object, name: str) -> list[str]:
     return [str(value) for value in mapped]
 
 
-def test_nothing_of_bfcl_is_in_training(rows: dict[str, list[Transcript]]) -> None:
+def test_nothing_of_bfcl_is_in_training() -> None:
     folder = bfcl_folder()
     if folder is None:
         pytest.skip("bfcl-eval is not installed")
     protected = bfcl_protected(folder)
     tools = [tool for domain in load_catalog() for tool in domain.tools if split_of(tool.name) == "train"]
     assert overlaps([tool.name for tool in tools], [request for tool in tools for request in tool.requests], protected) == []
-    said = [message.content for row in rows["train"] for message in row.messages if isinstance(message, UserMessage)]
+    mix = {"call": 1.0, "dialogue": 2.0}
+    config = BuildConfig(seed=7, sources=[SyntheticSource(type="synthetic", train=220, validation=1, mix=mix)])
+    splits, rejected = build(config, Console(quiet=True))
+    said = [message.content for row in splits["train"] for message in row.messages if isinstance(message, UserMessage)]
     assert overlaps([], said, protected) == []
+    assert len(rejected) < 5
+
+
+def test_row_that_shares_with_bfcl_is_set_aside(tmp_path: Path) -> None:
+    if bfcl_folder() is None:
+        pytest.skip("bfcl-eval is not installed")
+    request = "Find the area of a triangle with a base of 12 units and height of 3 units."
+    row = {"id": "a", "messages": [{"role": "user", "content": request}, {"role": "assistant", "content": "18 square units."}]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    config = BuildConfig(sources=[JsonlSource(type="jsonl", path=tmp_path / "rows.jsonl", split="train")])
+    splits, rejected = build(config, Console(quiet=True))
+    assert splits["train"] == []
+    assert [reject.rule for reject in rejected] == ["shared_with_bfcl"]
 
 
 def test_contamination_check_finds_a_planted_row() -> None:

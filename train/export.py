@@ -48,7 +48,7 @@ def verification_prompts(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     prompts = []
     for transcript in generate("validation", 16, PROMPTS, {"call": 1, "unserved": 1}):
         turn = next(i for i, message in enumerate(transcript.messages) if isinstance(message, AssistantMessage))
-        prompts.append(prompt_ids(transcript.chat()[:turn], transcript.tool_dicts(), tokenizer))
+        prompts.append(prompt_ids(transcript.chat()[:turn], transcript.tool_dicts(), tokenizer, enable_thinking=transcript.reasons()))
     return prompts
 
 

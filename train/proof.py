@@ -60,11 +60,15 @@ def _prove_turn(index: int, message: AssistantMessage, span: list[int], tokenize
         raise SupervisionError(
             f"message {index}: supervised text reads {response.content[:80]!r}, the transcript says {(message.content or '')[:80]!r}"
         )
+    if (response.reasoning or "") != (message.reasoning_content or "").strip():
+        raise SupervisionError(
+            f"message {index}: supervised reasoning reads {response.reasoning!r}, the transcript says {message.reasoning_content!r}"
+        )
 
 
 def _prove_prompt(transcript: Transcript, rendered: Rendered, index: int, start: int, tokenizer: PreTrainedTokenizerBase) -> None:
     """What stands before the last supervised span is the generation prompt that a server would feed."""
-    prompt = prompt_ids(transcript.chat()[:index], transcript.tool_dicts(), tokenizer)
+    prompt = prompt_ids(transcript.chat()[:index], transcript.tool_dicts(), tokenizer, enable_thinking=transcript.reasons())
     if rendered.input_ids[:start] != prompt:
         at = next((i for i, (a, b) in enumerate(zip(rendered.input_ids, prompt, strict=False)) if a != b), min(start, len(prompt)))
         raise SupervisionError(

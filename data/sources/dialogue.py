@@ -6,15 +6,14 @@ phrasings may occur is decided by the split alone, so nothing of the validation 
 
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from data.sources import filetools
 from data.sources.catalog import CatalogTool, load_catalog, load_chat, load_unserved
+from data.sources.messages import assistant, result, user
 from data.sources.synthetic import compose_missing, compose_request, compose_result
 from data.split import Split, split_of
 from data.transcript import Json, Transcript
@@ -41,6 +40,15 @@ REFUSALS = (
     "I have no tool to {gist}.",
     "Sorry, I can't {gist} with these tools.",
 )
+SHORT_REFUSALS = (
+    "None of my tools can do that.",
+    "I have no tool for that.",
+    "I can't do that with these tools.",
+    "Sorry, my tools don't cover that.",
+    "That is outside what my tools can do.",
+)
+SHORT_RATE = 0.3  # short refusals are soon learned by heart, which leaves the loss to the decision
+NESTED_RATE = 0.25
 CAMEL = re.compile(r"[_.](\w)")
 
 
@@ -82,24 +90,6 @@ def restyled(name: str, domain: str, rng: random.Random) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", lambda match: "_" + match[1].lower(), name).replace(".", "_")
 
 
-def user(content: str) -> Json:
-    return {"role": "user", "content": content}
-
-
-def assistant(content: str = "", calls: list[tuple[str, Json, str]] | None = None) -> Json:
-    """An assistant message; each call is `(name, arguments, id)`."""
-    message: Json = {"role": "assistant", "content": content}
-    if calls:
-        message["tool_calls"] = [
-            {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}} for name, arguments, id_ in calls
-        ]
-    return message
-
-
-def result(name: str, content: Any, id_: str) -> Json:
-    return {"role": "tool", "tool_call_id": id_, "name": name, "content": json.dumps(content, ensure_ascii=False)}
-
-
 class Composer:
     """Composes transcripts of one split."""
 
@@ -108,6 +98,7 @@ class Composer:
         mine = [(domain.domain, tool) for domain in load_catalog() for tool in domain.tools if split_of(tool.name) == split]
         self.tools = [tool for _, tool in mine]
         self.domain_of = {tool.name: domain for domain, tool in mine}
+        self.nested_tools = [tool for tool in self.tools if any(parameter.is_nested for parameter in tool.parameters.values())]
         self._other_tools: dict[str, tuple[list[CatalogTool], list[CatalogTool]]] = {}
         self.chat_pairs = [pair for pair in load_chat() if split_of(pair["user"]) == split]
         self.unserved_requests = [entry for entry in load_unserved() if split_of(entry["request"]) == split]
@@ -117,6 +108,10 @@ class Composer:
         self.refusals = [text for text in REFUSALS if split_of(text) == split] or list(REFUSALS[:1])
 
     # Who is offered
+
+    def focus(self) -> CatalogTool:
+        """The tool to be called; those with nested arguments, which are harder to spell, come more often than they are in the catalogue."""
+        return self.rng.choice(self.nested_tools if self.rng.random() < NESTED_RATE else self.tools)
 
     def distractors(self, focus: CatalogTool, count: int, near_rate: float = 0.4) -> list[CatalogTool]:
         """Other tools that do not serve the requests of `focus`; with `near_rate` from its own domain."""
@@ -162,6 +157,8 @@ class Composer:
         return text
 
     def refuse(self, gist: str, offered: list[Offered]) -> str:
+        if self.rng.random() < SHORT_RATE:
+            return self.rng.choice(SHORT_REFUSALS)
         return self.rng.choice(self.refusals).format(gist=gist, other=self.rng.choice(offered).tool.gist)
 
     # Exchanges: each appends the messages of one request to `messages`
@@ -210,7 +207,8 @@ class Composer:
     # Kinds of transcripts
 
     def call(self) -> tuple[list[Offered], list[Json]]:
-        focus = self.rng.choice(self.tools)
+        """One request for one call."""
+        focus = self.focus()
         offered = self.offer([focus, *self.distractors(focus, self.tool_count() - 1)])
         messages: list[Json] = []
         self.serve(next(item for item in offered if item.tool is focus), messages, finish=self.rng.random() < 0.25)
@@ -255,25 +253,25 @@ class Composer:
 
     def dialogue(self) -> tuple[list[Offered], list[Json]]:
         """Several requests over the same tools: served, declined, unclear, or small talk."""
-        focus = self.rng.choice(self.tools)
+        focus = self.focus()
         offered = self.offer([focus, *self.distractors(focus, self.tool_count() - 1)])
         messages: list[Json] = []
-        for _ in range(self.rng.randint(4, 8)):
+        for _ in range(self.rng.randint(6, 10)):
             self.exchange(offered, messages)
         return offered, messages
 
     def exchange(self, offered: list[Offered], messages: list[Json]) -> None:
         item, what = self.rng.choice(offered), self.rng.random()
-        if what < 0.18:
+        if what < 0.05:
             self.serve(item, messages, finish=True)
-        elif what < 0.48:
+        elif what < 0.55:
             self.serve_silently(item, messages)
-        elif what < 0.88:
+        elif what < 0.82:
             names = {other.tool.name for other in offered}
             free = [tool for tool in self.distractors(item.tool, 3) if not names & {tool.name, *tool.similar}]
             if free:
                 self.decline(free[0], offered, messages)
-        elif what < 0.94 and item.tool.missing:
+        elif what < 0.93 and item.tool.missing:
             self.ask(item, messages)
         else:
             self.chat(messages)

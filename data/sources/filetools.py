@@ -7,10 +7,11 @@ training sees other tools of the same nature.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from data.sources.messages import assistant, result, user
 from data.sources.payloads import Piece, code_pieces, nested_config, spell_config
 from data.split import Split, split_of
 from data.transcript import Json
@@ -18,7 +19,7 @@ from data.transcript import Json
 if TYPE_CHECKING:
     from data.sources.dialogue import Composer
 
-MAX_LINES = 40
+LINES = {"train": (8, 12, 20), "validation": (10, 20, 40)}  # longest piece: training is shorter than what is measured
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,14 @@ TEXT_REQUESTS = (
     "Please create {where} from this:\n\n{what}",
     "{where} should contain:\n{what}",
     "Keep this under {where}, unchanged:\n\n{what}",
+    "Add {where} with this text:\n\n{what}",
+    "Make {where} out of the code below.\n\n{what}",
+    "Can you store this for me? It goes to {where}.\n\n{what}",
+    "Copy this into {where} for me\n{what}",
+    "{what}\n\nI want that in {where}, please.",
+    "Here is the new version of {where}:\n\n{what}\n\nPlease save it.",
+    "Drop the code below into {where}, letter by letter:\n{what}",
+    "File {where}:\n{what}",
 )
 CONFIG_REQUESTS = (
     "Save these settings as {where}:\n{what}",
@@ -81,12 +90,33 @@ CONFIG_REQUESTS = (
     "Please set {where} to the following:\n{what}",
     "For {where} use exactly these values:\n{what}",
     "Update {where} with\n{what}",
+    "Use this for {where}:\n{what}",
+    "Here are the values that {where} should have.\n\n{what}",
+    "{what}\n\nPlease keep that as {where}.",
+    "I changed {where}, please store it:\n{what}",
+    "{where} gets this configuration:\n\n{what}",
+    "Can you put the settings below into {where}?\n{what}",
+    "Write down this configuration as {where}:\n{what}",
+    "These are the settings of {where}:\n\n{what}\n\nSave them.",
+    "Record the configuration {where} as follows:\n{what}",
+    "From now on {where} has these settings:\n{what}",
+    "Configuration {where}, to be stored:\n{what}",
+    "Let {where} be\n{what}",
 )
-QUESTIONS = (
-    ("What does this code do?\n\n{what}", "It defines `{symbol}`; I can explain any part of it in more detail."),
-    ("Can you explain this to me?\n{what}", "This is the definition of `{symbol}`. Tell me which lines are unclear."),
-    ("What is this piece called?\n\n{what}", "It is called `{symbol}`."),
-)
+QUESTIONS = {
+    "What does this code do?\n\n{what}": "It defines `{symbol}`; I can explain any part of it in more detail.",
+    "Can you explain this to me?\n{what}": "This is the definition of `{symbol}`. Tell me which lines are unclear.",
+    "What is this piece called?\n\n{what}": "It is called `{symbol}`.",
+    "I found this in our repository. What is it for?\n\n{what}": "It defines `{symbol}`. I can go through it line by line.",
+    "{what}\n\nIs this readable enough?": "`{symbol}` is short and reads well; I would only say more in its docstring.",
+    "Please review this for me:\n{what}": "I read `{symbol}` and see nothing that must change.",
+    "{what}\n\nWhat would you name this?": "Its present name, `{symbol}`, says well enough what it is.",
+    "Do you see a bug here?\n\n{what}": "I see no bug in `{symbol}`; a test would tell more.",
+    "Why would anyone write it like this?\n{what}": "The author of `{symbol}` probably wanted to keep it simple.",
+    "{what}\n\nDescribe the snippet in one sentence.": "It is the definition of `{symbol}`.",
+    "Walk me through this, please\n\n{what}": "Gladly: this is `{symbol}`. Which part shall we begin with?",
+    "Is the following Python?\n\n{what}": "Yes, it is the Python definition of `{symbol}`.",
+}
 CONFIG_NAMES = (
     "staging",
     "production",
@@ -117,55 +147,112 @@ def _where(piece: Piece, rng: random.Random) -> str:
     return f"{rng.choice(['', 'src/', 'lib/', 'tools/', 'app/utils/', '/tmp/', 'scripts/'])}{stem}.py"
 
 
-def _store(
-    composer: Composer, tool: FileTool, template: str, where: str, what: Any, spelled: str, what_type: str
-) -> tuple[list[Json], list[Json]]:
-    from data.sources.dialogue import assistant, user
+@dataclass(frozen=True)
+class Exchange:
+    """A request and what the assistant does with it: calls the tool with `arguments`, or says `answer`."""
 
+    request: str
+    arguments: Json | None = None
+    answer: str = ""
+
+    def messages(self, tool: FileTool, id_: str) -> list[Json]:
+        calls = [(tool.name, self.arguments, id_)] if self.arguments is not None else None
+        return [user(self.request), assistant(self.answer, calls)]
+
+
+def _tool(composer: Composer, tools: tuple[FileTool, ...]) -> FileTool:
+    return composer.rng.choice([tool for tool in tools if tool.split == composer.split])
+
+
+def _phrase(composer: Composer, phrases: Sequence[str]) -> str:
+    return composer.rng.choice([phrase for phrase in phrases if split_of(phrase) == composer.split])
+
+
+def _store(composer: Composer, tool: FileTool, template: str, where: str, what: Any, spelled: str) -> Exchange:
     arguments = {tool.where: where, tool.what: what}
     text = template.format(where=where, what=spelled)
     if tool.extra and composer.rng.random() < 0.4:
         arguments[tool.extra[0]] = tool.extra[2]
         text += "\nOverwrite it if it exists."
+    return Exchange(text, arguments)
+
+
+def _store_code(composer: Composer, tool: FileTool, lines: int) -> Exchange:
+    piece = _piece(composer, lines)
+    return _store(
+        composer, tool, _phrase(composer, TEXT_REQUESTS), _where(piece, composer.rng), piece.text, _quoted(piece.text, composer.rng)
+    )
+
+
+def _store_config(composer: Composer, tool: FileTool, depth: int) -> Exchange:
+    config = nested_config(composer.rng, depth)
+    where = composer.rng.choice(CONFIG_NAMES)
+    return _store(composer, tool, _phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, composer.rng))
+
+
+def _ask_about(composer: Composer, lines: int) -> Exchange:
+    question = _phrase(composer, list(QUESTIONS))
+    piece = _piece(composer, lines)
+    symbol = piece.text.split("(")[0].split(":")[0].split()[-1]
+    return Exchange(question.format(what=_quoted(piece.text, composer.rng)), answer=QUESTIONS[question].format(symbol=symbol))
+
+
+def _single(composer: Composer, tool: FileTool, what_type: str, exchange: Exchange) -> tuple[list[Json], list[Json]]:
     others = composer.offer(composer.rng.sample(composer.tools, composer.rng.choice([0, 0, 1, 1, 2])))
     tools = composer.rng.sample([tool.schema(what_type), *(item.schema() for item in others)], 1 + len(others))
-    return tools, [user(text), assistant(calls=[(tool.name, arguments, "call_0")])]
+    return tools, exchange.messages(tool, "call_0")
 
 
 def write_file(composer: Composer) -> tuple[list[Json], list[Json]]:
     """A whole definition of real code goes into a file."""
-    rng = composer.rng
-    tool = rng.choice([tool for tool in TEXT_TOOLS if tool.split == composer.split])
-    template = rng.choice([text for text in TEXT_REQUESTS if split_of(text) == composer.split] or list(TEXT_REQUESTS[:2]))
-    piece = _piece(composer, rng.choice([10, 20, MAX_LINES]))
-    return _store(composer, tool, template, _where(piece, rng), piece.text, _quoted(piece.text, rng), "string")
+    tool = _tool(composer, TEXT_TOOLS)
+    return _single(composer, tool, "string", _store_code(composer, tool, composer.rng.choice(LINES[composer.split])))
 
 
 def save_config(composer: Composer) -> tuple[list[Json], list[Json]]:
     """Nested settings go into a configuration store."""
-    rng = composer.rng
-    tool = rng.choice([tool for tool in CONFIG_TOOLS if tool.split == composer.split])
-    template = rng.choice([text for text in CONFIG_REQUESTS if split_of(text) == composer.split] or list(CONFIG_REQUESTS[:2]))
-    config = nested_config(rng, rng.randint(2, 5))
-    return _store(composer, tool, template, rng.choice(CONFIG_NAMES), config, spell_config(config, rng), "object")
+    tool = _tool(composer, CONFIG_TOOLS)
+    return _single(composer, tool, "object", _store_config(composer, tool, composer.rng.randint(2, 5)))
 
 
 def about_code(composer: Composer) -> tuple[list[Json], list[Json]]:
     """A question about pasted code: a file tool is offered, but nothing is to be stored."""
-    from data.sources.dialogue import assistant, user
+    tool = _tool(composer, TEXT_TOOLS)
+    return [tool.schema("string")], _ask_about(composer, 12).messages(tool, "call_0")
 
+
+def file_dialogue(composer: Composer) -> tuple[list[Json], list[Json]]:
+    """Several requests over one text tool and one configuration tool: stored, explained, or small talk."""
     rng = composer.rng
-    tool = rng.choice([tool for tool in TEXT_TOOLS if tool.split == composer.split])
-    question, answer = rng.choice(QUESTIONS)
-    piece = _piece(composer, 12)
-    symbol = piece.text.split("(")[0].split(":")[0].split()[-1]
-    return [tool.schema("string")], [user(question.format(what=_quoted(piece.text, rng))), assistant(answer.format(symbol=symbol))]
+    text_tool, config_tool = _tool(composer, TEXT_TOOLS), _tool(composer, CONFIG_TOOLS)
+    tools = rng.sample([text_tool.schema("string"), config_tool.schema("object")], 2)
+    messages: list[Json] = []
+    for _ in range(rng.randint(4, 6)):
+        what, tool = rng.random(), text_tool
+        if what < 0.35:
+            exchange = _store_code(composer, tool, rng.choice((6, 10)))
+        elif what < 0.7:
+            tool = config_tool
+            exchange = _store_config(composer, tool, rng.randint(1, 4))
+        elif what < 0.9:
+            exchange = _ask_about(composer, 8)
+        else:
+            composer.chat(messages)
+            continue
+        id_ = f"call_{len(messages)}"
+        messages += exchange.messages(tool, id_)
+        if exchange.arguments is not None:
+            messages.append(result(tool.name, {"ok": True}, id_))
+    if messages[-1]["role"] == "tool":
+        messages.pop()
+    return tools, messages
 
 
 KINDS: dict[str, Callable[[Composer], tuple[list[Json], list[Json]]]] = {
     "write_file": write_file,
     "save_config": save_config,
     "about_code": about_code,
+    "file_dialogue": file_dialogue,
 }
 
 

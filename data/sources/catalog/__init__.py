@@ -60,6 +60,11 @@ class Parameter(BaseModel):
             raise ValueError("a boolean's `optional` maps true and/or false to clauses")
         return self
 
+    @property
+    def is_nested(self) -> bool:
+        """Whether a value holds an object."""
+        return self.type == "object" or bool(self.items and self.items.is_nested)
+
     def schema_dict(self) -> dict[str, Any]:
         """The JSON Schema that a model sees, without the sampling keys."""
         hidden = {"sample", "say", "optional", "count", "each", "properties", "items"}
