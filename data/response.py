@@ -1,34 +1,24 @@
-"""Reads generated token ids strictly: content, reasoning, calls, and malformed blocks with their reason. Never raises.
+"""Reads generated token ids strictly, one id at a time: text, reasoning, calls, and malformed blocks with their reason. Never raises.
 
-A call is what stands between the opening and the closing id of the wire format, as generated. Its body must be one JSON object
-with exactly `name` and `arguments`, without duplicate keys. The same text spelled with other ids is content.
+A call is what stands between the opening and the closing id of the wire format, as generated; the same text spelled with other ids is
+text. A wire id inside a JSON string is data if a well-formed call comes of it; if none does, the block ends at the first such id, and
+what follows is read without that rule. So every id is looked at twice at most, and no call swallows its siblings.
+
+`Reader` takes ids as they come and returns events for a user interface; `read_response` feeds it all of them. It knows no chunks, so
+streaming and one-shot cannot differ.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from data.wire import WireIds
+from data.call_body import Call, Defect, JsonScanner, read_call, schemas_of
+from data.transcript import Json
+from data.wire import HERMES, WireFormat, WireIds
 
-
-class Defect(StrEnum):
-    """Why a block between wire tokens is not a call."""
-
-    UNCLOSED = "unclosed"
-    NOT_JSON = "not_json"
-    DUPLICATE_KEY = "duplicate_key"
-    WRONG_SHAPE = "wrong_shape"
-    UNOPENED = "unopened"
-
-
-@dataclass(frozen=True)
-class Call:
-    name: str
-    arguments: dict[str, Any]
-    in_reasoning: bool = False
+__all__ = ["Call", "Defect", "Event", "Malformed", "Reader", "Response", "Segment", "opens_reasoning", "read_response", "read_text"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +31,27 @@ class Malformed:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """One piece of the completion, in order; `value` is text, a `Call` or a `Malformed`."""
+
+    kind: Literal["text", "reasoning", "call", "malformed"]
+    value: str | Call | Malformed
+
+
+@dataclass(frozen=True)
+class Event:
+    """What one more id made known.
+
+    `text` and `reasoning` carry a piece of text; `call_name` the name of call `index`; `arguments` a piece of its arguments' JSON;
+    `call` the finished `Call`; `malformed` what a block turned out to be instead. A call that was announced by name may end as malformed.
+    """
+
+    kind: Literal["text", "reasoning", "call_name", "arguments", "call", "malformed"]
+    value: str | Call | Malformed
+    index: int | None = None
+
+
+@dataclass(frozen=True)
 class Response:
     """The strict reading of one completion. `ended` tells whether the model emitted the end of the turn itself."""
 
@@ -49,117 +60,195 @@ class Response:
     calls: tuple[Call, ...]
     malformed: tuple[Malformed, ...]
     ended: bool
+    segments: tuple[Segment, ...] = field(default=(), compare=False)
+    from_text: bool = False
 
 
-class _DuplicateKey(ValueError):
-    pass
+def opens_reasoning(prompt: Sequence[int], wire: WireIds) -> bool:
+    """Whether a prompt, n ids, leaves a think block of its last turn open for the model to go on with."""
+    if wire.think_open is None:
+        return False
+    for token in reversed(prompt):
+        if token == wire.think_open:
+            return True
+        if token in (wire.think_close, wire.turn_open):
+            return False
+    return False
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _DuplicateKey
-    return found
+class Reader:
+    """Reads one completion; feed it the ids one by one, then `finish`."""
 
+    def __init__(
+        self, tokenizer: Any, wire: WireIds, in_reasoning: bool = False, tools: list[Json] | None = None, form: WireFormat = HERMES
+    ) -> None:
+        self.tokenizer, self.wire, self.form = tokenizer, wire, form
+        self.schemas = schemas_of(tools)
+        self.in_reasoning = self.saw_reasoning = in_reasoning
+        self.segments: list[Segment] = []
+        self.ended = False
+        self._region: list[int] = []  # ids of the open piece of text, or of the open call with its opening id
+        self._pending: list[int] = []  # last ids of the region whose text is not whole characters yet
+        self._in_call = False
+        self._scanner = JsonScanner()
+        self._first_hidden: int | None = None  # index in the region of the first wire id that stood inside a string
+        self._strings_hide = True
+        self._blocks = 0  # calls and malformed blocks so far
+        self._events: list[Event] = []
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    def feed(self, token: int) -> list[Event]:
+        """Take the next generated id; returns what it made known. What follows the end of the turn is ignored."""
+        self._events = []
+        if not self.ended and token == self.wire.turn_close:
+            self._end_turn()
+        elif not self.ended:
+            self._step(token)
+        return self._events
 
+    def finish(self) -> Response:
+        """The reading of everything fed so far."""
+        if not self.ended:
+            self._abandon(Defect.TRUNCATED)
+        texts = {kind: [str(piece.value) for piece in self.segments if piece.kind == kind] for kind in ("text", "reasoning")}
+        return Response(
+            content="".join(texts["text"]).strip(),
+            reasoning="".join(texts["reasoning"]).strip() if self.saw_reasoning else None,
+            calls=tuple(piece.value for piece in self.segments if isinstance(piece.value, Call)),
+            malformed=tuple(piece.value for piece in self.segments if isinstance(piece.value, Malformed)),
+            ended=self.ended,
+            segments=tuple(self.segments),
+        )
 
-def read_call(text: str, in_reasoning: bool = False) -> Call | Defect:
-    """Read the body of one call, strictly."""
-    try:
-        body = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except _DuplicateKey:
-        return Defect.DUPLICATE_KEY
-    except (ValueError, RecursionError):
-        return Defect.NOT_JSON
-    if not isinstance(body, dict) or set(body) != {"name", "arguments"}:
-        return Defect.WRONG_SHAPE
-    if not isinstance(body["name"], str) or not isinstance(body["arguments"], dict):
-        return Defect.WRONG_SHAPE
-    return Call(body["name"], body["arguments"], in_reasoning)
-
-
-class _Reader:
-    """Walks the ids once; regions are content, reasoning and call."""
-
-    def __init__(self, tokenizer: Any, wire: WireIds, in_reasoning: bool) -> None:
-        self.tokenizer, self.wire = tokenizer, wire
-        self.in_reasoning = in_reasoning
-        self.content: list[str] = []
-        self.reasoning: list[str] = []
-        self.saw_reasoning = in_reasoning
-        self.calls: list[Call] = []
-        self.malformed: list[Malformed] = []
-        self.region: list[int] = []
-        self.in_call = False
-
-    def text(self, ids: list[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=False)
-
-    def flush(self) -> None:
-        """End a region of text."""
-        if self.region:
-            (self.reasoning if self.in_reasoning else self.content).append(self.text(self.region))
-        self.region = []
-
-    def spoil(self, ids: list[int], defect: Defect) -> None:
-        self.malformed.append(Malformed(tuple(ids), self.text(ids), defect))
-
-    def close_call(self) -> None:
-        read = read_call(self.text(self.region[1:]), self.in_reasoning)
-        if isinstance(read, Call):
-            self.calls.append(read)
-        else:
-            self.spoil([*self.region, self.wire.call_close], read)
-        self.region, self.in_call = [], False
-
-    def step(self, token: int) -> None:
+    def _step(self, token: int) -> None:
         wire = self.wire
-        if token == wire.call_open:
-            self.abandon()
-            self.region, self.in_call = [token], True
-        elif token == wire.call_close and self.in_call:
-            self.close_call()
+        if self._in_call and self._hidden(token):
+            self._grow(token)
+        elif token == wire.call_open:
+            self._abandon(Defect.UNCLOSED)
+            self._region, self._in_call = [token], True
+        elif token == wire.call_close and self._in_call:
+            self._close_call()
         elif token == wire.call_close:
-            self.flush()
-            self.spoil([token], Defect.UNOPENED)
-        elif token in (wire.think_open, wire.think_close) and not self.in_call:
-            self.flush()
+            self._flush()
+            self._add(self._malformed([token], Defect.UNOPENED))
+        elif token in (wire.think_open, wire.think_close) and not self._in_call:
+            self._flush()
             self.in_reasoning = token == wire.think_open
             self.saw_reasoning = True
         else:
-            self.region.append(token)
+            self._grow(token)
 
-    def abandon(self) -> None:
-        """End whatever region is open: a call that is still open was never closed."""
-        if self.in_call:
-            self.spoil(self.region, Defect.UNCLOSED)
-            self.region, self.in_call = [], False
-        self.flush()
+    def _hidden(self, token: int) -> bool:
+        """Whether `token` is a wire id inside a JSON string, where it is data."""
+        hidden = token in (self.wire.call_open, self.wire.call_close) and self._strings_hide and self._scanner.in_string
+        if hidden and self._first_hidden is None:
+            self._first_hidden = len(self._region)
+        return hidden
+
+    def _grow(self, token: int) -> None:
+        self._region.append(token)
+        self._pending.append(token)
+        text = self._text(self._pending)
+        if text.endswith("\ufffd") and len(self._pending) < 8:
+            return
+        self._pending = []
+        if not self._in_call:
+            self._events.append(Event("reasoning" if self.in_reasoning else "text", text))
+        elif self.form.body == "json":
+            self._grow_call(text)
+
+    def _grow_call(self, text: str) -> None:
+        known, index = self._scanner.name, self._blocks
+        added = self._scanner.feed(text)
+        if known is None and self._scanner.name is not None:
+            self._events.append(Event("call_name", self._scanner.name, index))
+        if added:
+            self._events.append(Event("arguments", added, index))
+
+    def _close_call(self) -> None:
+        read = read_call(self._text(self._region[1:]), self.form.body, self.schemas)
+        if isinstance(read, Defect) and self._first_hidden is not None:
+            self._reread()
+            self._step(self.wire.call_close)
+            return
+        block = [*self._region, self.wire.call_close]
+        self._reset()
+        self._add(replace(read, in_reasoning=self.in_reasoning) if isinstance(read, Call) else self._malformed(block, read))
+
+    def _reread(self) -> None:
+        """No call came of the open block: end it at its first hidden wire id, and read what follows again, hiding nothing."""
+        assert self._first_hidden is not None
+        closed = self._region[self._first_hidden] == self.wire.call_close
+        at = self._first_hidden + closed
+        block, rest = self._region[:at], self._region[at:]
+        self._reset()
+        self._strings_hide = False
+        read = read_call(self._text(block[1:-1]), self.form.body, self.schemas) if closed else Defect.UNCLOSED
+        self._add(self._malformed(block, read if isinstance(read, Defect) else Defect.NOT_JSON))
+        for token in rest:
+            self._step(token)
+
+    def _malformed(self, block: list[int], defect: Defect) -> Malformed:
+        return Malformed(tuple(block), self._text(block), defect)
+
+    def _end_turn(self) -> None:
+        self._abandon(Defect.UNCLOSED)
+        self.ended = True
+
+    def _abandon(self, defect: Defect) -> None:
+        """End whatever is open: a call that is still open was never closed."""
+        if self._in_call and self._first_hidden is not None:
+            self._reread()
+        if self._in_call:
+            block = self._region
+            self._reset()
+            self._add(self._malformed(block, defect))
+        self._flush()
+
+    def _flush(self) -> None:
+        """End a piece of text."""
+        if self._region:
+            self.segments.append(Segment("reasoning" if self.in_reasoning else "text", self._text(self._region)))
+        self._reset()
+
+    def _reset(self) -> None:
+        self._region, self._pending, self._in_call = [], [], False
+        self._scanner, self._first_hidden = JsonScanner(), None
+
+    def _add(self, value: Call | Malformed) -> None:
+        kind: Literal["call", "malformed"] = "call" if isinstance(value, Call) else "malformed"
+        self._events.append(Event(kind, value, self._blocks))
+        self.segments.append(Segment(kind, value))
+        self._blocks += 1
+
+    def _text(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
 
 
-def read_response(ids: list[int], tokenizer: Any, wire: WireIds, in_reasoning: bool = False) -> Response:
+def read_response(
+    ids: Sequence[int],
+    tokenizer: Any,
+    wire: WireIds,
+    in_reasoning: bool = False,
+    tools: list[Json] | None = None,
+    form: WireFormat = HERMES,
+) -> Response:
     """Read one completion.
 
     Args:
         ids: generated ids (n,), with or without the end-of-turn id; what follows the first end of turn is ignored.
-        tokenizer: anything with `decode(ids, skip_special_tokens=…)`.
+        tokenizer: anything with `decode(ids, skip_special_tokens=…)`, of a byte-level vocabulary.
         wire: ids of the wire format in this tokenizer.
-        in_reasoning: whether the generation prompt left a think block open.
+        in_reasoning: whether the generation prompt left a think block open, see `opens_reasoning`.
+        tools: the tools offered, in OpenAI form; with them, a call of an unknown tool or without a required argument is malformed.
+        form: the wire format, which says how a call's body is spelled.
     """
-    ended = wire.turn_close in ids
-    if ended:
-        ids = ids[: ids.index(wire.turn_close)]
-    reader = _Reader(tokenizer, wire, in_reasoning)
+    reader = Reader(tokenizer, wire, in_reasoning, tools, form)
     for token in ids:
-        reader.step(token)
-    reader.abandon()
-    return Response(
-        content="".join(reader.content).strip(),
-        reasoning="".join(reader.reasoning).strip() if reader.saw_reasoning else None,
-        calls=tuple(reader.calls),
-        malformed=tuple(reader.malformed),
-        ended=ended,
-    )
+        reader.feed(token)
+    return reader.finish()
+
+
+def read_text(text: str, tokenizer: Any, wire: WireIds, **options: Any) -> Response:
+    """Read text instead of ids: marked `from_text`, because text cannot tell a native call from a typed one."""
+    return replace(read_response(tokenizer.encode(text, add_special_tokens=False), tokenizer, wire, **options), from_text=True)

@@ -5,8 +5,8 @@ This module and `templates/` are the only places that spell a wire token.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 
 class WireTokenError(ValueError):
@@ -15,7 +15,7 @@ class WireTokenError(ValueError):
 
 @dataclass(frozen=True)
 class WireFormat:
-    """The texts that frame turns, calls, results and reasoning. Spelling of a call: see `data/templates/README.md`."""
+    """The texts that frame turns, calls, results and reasoning, and how a call's body is spelled; see `data/templates/README.md`."""
 
     name: str
     turn_open: str
@@ -26,6 +26,7 @@ class WireFormat:
     result_close: str
     think_open: str
     think_close: str
+    body: Literal["json", "tagged"] = "json"
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -44,6 +45,10 @@ HERMES = WireFormat(
     think_open="<think>",
     think_close="</think>",
 )
+
+TAGGED = replace(
+    HERMES, name="tagged_parameters", body="tagged"
+)  # Qwen3-Coder, Qwen3.5: <function=…> and <parameter=…> between the same tokens
 
 
 @dataclass(frozen=True)

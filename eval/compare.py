@@ -18,11 +18,13 @@ from scipy.stats import binomtest
 
 from data.errors import UserError, reported
 from data.manifest import read_manifest, write_json
+from data.transcript import Json
 from eval.case import Case
 from eval.classify import Verdict
 from eval.report import metrics_table
 from eval.score import Scored, metrics_json
 
+SHOWN_LINES = 10
 RIGHT = frozenset({Verdict.CORRECT_CALL, Verdict.CORRECT_ABSTENTION})
 
 
@@ -36,12 +38,33 @@ class Paired(NamedTuple):
     p_value: float | None
 
 
-def read_verdicts(folder: Path) -> dict[str, Scored]:
+def read_rows(folder: Path) -> dict[str, Json]:
+    """The rows of `verdicts.jsonl` by case id."""
     path = folder / "verdicts.jsonl"
     if read_manifest(folder) is None or not path.is_file():
         raise UserError(str(folder), "no finished evaluation", "a folder left by eval.run", "run or resume eval.run")
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return {row["case"]["id"]: Scored(Case.from_json(row["case"]), Verdict(row["verdict"])) for row in rows}
+    return {row["case"]["id"]: row for row in map(json.loads, path.read_text().splitlines())}
+
+
+def scored(rows: dict[str, Json]) -> dict[str, Scored]:
+    return {id_: Scored(Case.from_json(row["case"]), Verdict(row["verdict"])) for id_, row in rows.items()}
+
+
+def turned(base: dict[str, Json], candidate: dict[str, Json]) -> tuple[Json, Json] | None:
+    """Both rows of a case that dumped code in the first run and calls rightly in the second, the one with the shortest request."""
+    pairs = [(base[id_], candidate[id_]) for id_ in candidate if id_ in base]
+    found = [pair for pair in pairs if (pair[0]["verdict"], pair[1]["verdict"]) == (Verdict.CODE_DUMP, Verdict.CORRECT_CALL)]
+    return min(found, key=lambda pair: len(pair[0]["case"]["messages"][-1]["content"]), default=None)
+
+
+def show_turned(pair: tuple[Json, Json], names: tuple[str, str], console: Console) -> None:
+    """One case before and after: the request, and what each run generated."""
+    console.print(f"\n[bold]One case, {pair[0]['case']['id']}, before and after[/bold]")
+    console.print(pair[0]["case"]["messages"][-1]["content"], style="italic", markup=False)
+    for name, row in zip(names, pair, strict=True):
+        lines = "".join(row["tokens"]).splitlines()
+        shown = "\n".join(["  " + line for line in lines[:SHOWN_LINES]] + ["  …"] * (len(lines) > SHOWN_LINES))
+        console.print(f"{name}: {row['verdict']} ({row['reason']})\n{shown}", markup=False, highlight=False)
 
 
 def mcnemar(pairs: list[tuple[Verdict, Verdict]]) -> Paired:
@@ -77,8 +100,8 @@ def main() -> int:
     parser.add_argument("candidate", type=Path, help="folder of the run to judge")
     args = parser.parse_args()
     console = Console()
-    base, candidate = read_verdicts(args.base), read_verdicts(args.candidate)
-    result = compare(base, candidate)
+    base, candidate = read_rows(args.base), read_rows(args.candidate)
+    result = compare(scored(base), scored(candidate))
     if not result["shared_cases"]:
         raise UserError(
             f"{args.base} and {args.candidate}", "no case in common", "runs over the same suites", "evaluate both with one config"
@@ -86,6 +109,8 @@ def main() -> int:
     write_json(args.candidate / "comparison.json", result)
     names = (args.base.name, args.candidate.name)
     console.print(metrics_table(dict(zip(names, (result["base"], result["candidate"]), strict=True))))
+    if pair := turned(base, candidate):
+        show_turned(pair, names, console)
     paired = Paired(**result["paired"])
     console.print(f"{result['shared_cases']} cases in both runs. {sentence(paired)}", markup=False)
     return 2 if paired.lost > paired.gained and (paired.p_value or 1) < 0.05 else 0

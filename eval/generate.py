@@ -16,6 +16,9 @@ from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel, Pr
 from data.render import prompt_ids
 from eval.case import Case
 
+PREFILL_ROWS = 8
+KEPT_SHARE = 7 / 8  # rows are dropped when this share or less is still open: dropping copies the cache
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -56,7 +59,7 @@ class TransformersBackend:
 
     @torch.inference_mode()
     def generate(self, prompts: list[list[int]], budgets: list[int]) -> list[list[int]]:
-        """Left-padded greedy decoding that drops a row as soon as it ends.
+        """Left-padded greedy decoding that drops rows soon after they end.
 
         `model.generate` carries finished rows along until the last one ends, which on a CPU costs more than the answers themselves;
         a test holds the two to the same ids.
@@ -65,24 +68,45 @@ class TransformersBackend:
         ids = torch.tensor([[self.pad_id] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
         mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.model.config)
+        logits, cache = self._prefill(ids, mask, positions)
         rows, outputs = list(range(len(prompts))), [list[int]() for _ in prompts]
+        positions = positions[:, -1:]
         while True:
-            step = self.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
-            )
-            chosen = step.logits[:, -1].argmax(dim=-1)
+            chosen = logits.argmax(dim=-1)
             for row, token in zip(rows, chosen.tolist(), strict=True):
-                outputs[row].append(token)
-            kept = [at for at, row in enumerate(rows) if outputs[row][-1] != self.stop_id and len(outputs[row]) < budgets[row]]
-            if not kept:
+                if not self._ended(outputs[row], budgets[row]):
+                    outputs[row].append(token)
+            open_rows = [at for at, row in enumerate(rows) if not self._ended(outputs[row], budgets[row])]
+            if not open_rows:
                 return outputs
-            if len(kept) < len(rows):
-                index = torch.tensor(kept, device=device)
+            if len(open_rows) <= KEPT_SHARE * len(rows):
+                index = torch.tensor(open_rows, device=device)
                 cache.batch_select_indices(index)
-                mask, positions, chosen, rows = mask[index], positions[index], chosen[index], [rows[at] for at in kept]
-            ids, positions = chosen[:, None], positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+                mask, positions, chosen, rows = mask[index], positions[index], chosen[index], [rows[at] for at in open_rows]
+            positions, mask = positions + 1, torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+            logits = self._forward(chosen[:, None], mask, positions, cache)
+
+    def _ended(self, output: list[int], budget: int) -> bool:
+        return len(output) >= budget or output[-1:] == [self.stop_id]
+
+    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+        """Logits after the last id of each row, shape (rows, vocabulary); `cache` grows by `ids`."""
+        step = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+        )
+        return step.logits[:, -1]
+
+    def _prefill(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, DynamicCache]:
+        """Logits and cache after the prompts, a few rows at a time: fewer fit a processor's caches, more pay off when decoding."""
+        logits, caches = [], []
+        for start in range(0, len(ids), PREFILL_ROWS):
+            part = slice(start, start + PREFILL_ROWS)
+            caches.append(DynamicCache(config=self.model.config))
+            logits.append(self._forward(ids[part], mask[part], positions[part], caches[-1]))
+        for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
+            layer.keys = torch.cat([layer.keys, *(other.keys for other in others)])
+            layer.values = torch.cat([layer.values, *(other.values for other in others)])
+        return torch.cat(logits), caches[0]
 
 
 def batches(cases: Sequence[Case], prompts: dict[str, list[int]], size: int) -> Iterator[list[Case]]:

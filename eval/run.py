@@ -21,7 +21,7 @@ from data.config import load_yaml
 from data.errors import UserError, reported
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
 from data.precision import compute_dtype
-from data.response import Response, read_response
+from data.response import Response, opens_reasoning, read_response
 from data.tokenizer import load_tokenizer
 from data.wire import WireIds, WireTokenError, read_ids
 from eval.case import Case
@@ -42,7 +42,7 @@ class EvalConfig(BaseModel):
     seed: int = 0
     bfcl_rows: Literal["all", "even", "odd"] = "all"
     enable_thinking: bool = False
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=48, ge=1)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gates: dict[str, str] = {}
 
@@ -76,11 +76,12 @@ def failed_gates(config: EvalConfig, scored: list[Scored]) -> list[str]:
 
 
 def judge_all(
-    cases: list[Case], completions: list[Completion], tokenizer: Any, wire: WireIds
+    cases: list[Case], completions: list[Completion], prompts: dict[str, list[int]], tokenizer: Any, wire: WireIds
 ) -> list[tuple[Case, Completion, Response, Judged]]:
+    """Read every completion strictly, from where its prompt left off, and judge it against its case."""
     rows = []
     for case, completion in zip(cases, completions, strict=True):
-        response = read_response(completion.ids, tokenizer, wire)
+        response = read_response(completion.ids, tokenizer, wire, opens_reasoning(prompts[case.id], wire))
         rows.append((case, completion, response, judge(case, response)))
     return rows
 
@@ -160,7 +161,7 @@ def main() -> int:
     backend = TransformersBackend.load(args.model, args.adapter, dtype, tokenizer.pad_token_id, wire.turn_close)
     prompts = prompts_of(cases, tokenizer, config.enable_thinking)
     completions = complete(cases, prompts, backend, wire.turn_close, args.out / "completions.jsonl", config.batch_size)
-    rows = judge_all(cases, completions, tokenizer, wire)
+    rows = judge_all(cases, completions, prompts, tokenizer, wire)
     scored = [Scored(case, judged.verdict) for case, _, _, judged in rows]
     write_verdicts(args.out / "verdicts.jsonl", rows, tokenizer)
     result = metrics_json(scored)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from data.response import Call, Defect, Response, read_call, read_response
+from data.call_body import Call, Defect, read_call
+from data.response import Response, read_response
 from data.wire import read_ids
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
@@ -35,10 +36,10 @@ def test_text_without_end_is_not_ended(tokenizer: PreTrainedTokenizerBase) -> No
     assert read(tokenizer) == Response("", None, (), (), ended=False)
 
 
-@pytest.mark.parametrize("tail", ["", "<|im_end|>"])
-def test_unclosed_call(tokenizer: PreTrainedTokenizerBase, tail: str) -> None:
+@pytest.mark.parametrize(("tail", "defect"), [("", Defect.TRUNCATED), ("<|im_end|>", Defect.UNCLOSED)])
+def test_unclosed_call(tokenizer: PreTrainedTokenizerBase, tail: str, defect: Defect) -> None:
     response = read(tokenizer, 'Now. <tool_call>\n{"name": "f"' + tail)
-    assert defects(response) == [Defect.UNCLOSED]
+    assert defects(response) == [defect]
     assert response.malformed[0].text == '<tool_call>\n{"name": "f"'
     assert (response.content, response.calls) == ("Now.", ())
 
@@ -65,7 +66,7 @@ def test_typed_tag_with_other_ids_is_content(tokenizer: PreTrainedTokenizerBase)
 
 def test_one_malformed_call_spares_the_other(tokenizer: PreTrainedTokenizerBase) -> None:
     response = read(tokenizer, f"<tool_call>\n{{'name': 'f'}}\n</tool_call>\n{CALL}<|im_end|>")
-    assert defects(response) == [Defect.NOT_JSON]
+    assert defects(response) == [Defect.PYTHON_LITERAL]
     assert response.calls == (Call("f", {"x": 1}),)
     wire = read_ids(tokenizer)
     assert (response.malformed[0].ids[0], response.malformed[0].ids[-1]) == (wire.call_open, wire.call_close)
@@ -85,11 +86,11 @@ def test_one_malformed_call_spares_the_other(tokenizer: PreTrainedTokenizerBase)
         ('{"name": "f", "arguments": {"x": 1, "x": 1}}', Defect.DUPLICATE_KEY),
         ('[{"name": "f", "arguments": {}}]', Defect.WRONG_SHAPE),
         ('"f"', Defect.WRONG_SHAPE),
-        ('{"name": "f"}', Defect.WRONG_SHAPE),
-        ('{"name": "f", "parameters": {}}', Defect.WRONG_SHAPE),
+        ('{"name": "f"}', Defect.NO_ARGUMENTS),
+        ('{"name": "f", "parameters": {}}', Defect.NO_ARGUMENTS),
         ('{"name": "f", "arguments": {}, "id": 1}', Defect.WRONG_SHAPE),
         ('{"name": 1, "arguments": {}}', Defect.WRONG_SHAPE),
-        ('{"name": "f", "arguments": "{}"}', Defect.WRONG_SHAPE),
+        ('{"name": "f", "arguments": "{}"}', Defect.ARGUMENTS_AS_STRING),
         ('{"name": "f", "arguments": null}', Defect.WRONG_SHAPE),
     ],
 )
@@ -99,12 +100,6 @@ def test_body_that_is_not_a_call(body: str, defect: Defect) -> None:
 
 def test_arguments_before_name_are_a_call() -> None:
     assert read_call(' {"arguments": {"s": "</tool_call>"}, "name": "f"}\n') == Call("f", {"s": "</tool_call>"})
-
-
-def test_close_tag_inside_a_string_ends_the_call(tokenizer: PreTrainedTokenizerBase) -> None:
-    response = read(tokenizer, '<tool_call>\n{"name": "f", "arguments": {"s": "</tool_call>"}}\n</tool_call>')
-    assert defects(response) == [Defect.NOT_JSON, Defect.UNOPENED]
-    assert response.calls == ()
 
 
 def test_think_block(smollm3: PreTrainedTokenizerBase) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+from typing import Any
+
 import pytest
+from rich.console import Console
 
 from eval.case import Case, ExpectedCall
 from eval.classify import Verdict
-from eval.compare import mcnemar
+from eval.compare import mcnemar, show_turned, turned
 from eval.score import Scored, metrics, rate
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
@@ -53,3 +57,23 @@ def test_mcnemar_is_exact() -> None:
     assert (paired.gained, paired.lost, paired.neither) == (8, 1, 1)
     assert paired.p_value == pytest.approx(2 * (1 + 9) / 2**9)
     assert mcnemar([]).p_value is None
+
+
+def row(id_: str, request: str, verdict: Verdict, text: str) -> dict[str, Any]:
+    case = {"id": id_, "messages": [{"role": "user", "content": request}]}
+    return {"case": case, "verdict": verdict.value, "reason": "so", "tokens": list(text)}
+
+
+def test_comparison_shows_a_code_dump_that_became_a_call() -> None:
+    dumps = {
+        name: row(name, request, Verdict.CODE_DUMP, "def f():\n" + "    pass\n" * 20)
+        for name, request in (("a", "long one"), ("b", "short"))
+    }
+    calls = {name: row(name, dumps[name]["case"]["messages"][0]["content"], Verdict.CORRECT_CALL, "[call]") for name in dumps}
+    pair = turned(dumps, calls)
+    assert pair == (dumps["b"], calls["b"])
+    assert turned(calls, dumps) is None
+    console = Console(file=io.StringIO(), width=80)
+    show_turned(pair, ("base", "adapter"), console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.index("base: code dump") < text.index("def f():") < text.index("…") < text.index("[call]")

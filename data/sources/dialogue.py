@@ -40,14 +40,6 @@ REFUSALS = (
     "I have no tool to {gist}.",
     "Sorry, I can't {gist} with these tools.",
 )
-SHORT_REFUSALS = (
-    "None of my tools can do that.",
-    "I have no tool for that.",
-    "I can't do that with these tools.",
-    "Sorry, my tools don't cover that.",
-    "That is outside what my tools can do.",
-)
-SHORT_RATE = 0.3  # short refusals are soon learned by heart, which leaves the loss to the decision
 NESTED_RATE = 0.25
 CAMEL = re.compile(r"[_.](\w)")
 
@@ -157,8 +149,6 @@ class Composer:
         return text
 
     def refuse(self, gist: str, offered: list[Offered]) -> str:
-        if self.rng.random() < SHORT_RATE:
-            return self.rng.choice(SHORT_REFUSALS)
         return self.rng.choice(self.refusals).format(gist=gist, other=self.rng.choice(offered).tool.gist)
 
     # Exchanges: each appends the messages of one request to `messages`
@@ -256,17 +246,17 @@ class Composer:
         focus = self.focus()
         offered = self.offer([focus, *self.distractors(focus, self.tool_count() - 1)])
         messages: list[Json] = []
-        for _ in range(self.rng.randint(6, 10)):
+        for _ in range(self.rng.randint(4, 8)):
             self.exchange(offered, messages)
         return offered, messages
 
     def exchange(self, offered: list[Offered], messages: list[Json]) -> None:
         item, what = self.rng.choice(offered), self.rng.random()
-        if what < 0.05:
+        if what < 0.12:
             self.serve(item, messages, finish=True)
-        elif what < 0.55:
+        elif what < 0.46:
             self.serve_silently(item, messages)
-        elif what < 0.82:
+        elif what < 0.80:
             names = {other.tool.name for other in offered}
             free = [tool for tool in self.distractors(item.tool, 3) if not names & {tool.name, *tool.similar}]
             if free:

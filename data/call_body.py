@@ -1,0 +1,223 @@
+"""Reads the body of one call, strictly: what stands between the opening and the closing token of a wire format. Never raises.
+
+Two bodies are known. `json` is one object with exactly `name` and `arguments`. `tagged` (Qwen3-Coder) is
+`<function=NAME>` with `<parameter=KEY>` blocks, whose values are unescaped text typed by the tool's schema.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from data.transcript import Json
+
+Schemas = Mapping[str, Json]
+FUNCTION = re.compile(r"\s*<function=([^>\n]+)>\n?")
+PARAMETER = re.compile(r"\s*<parameter=([^>\n]+)>\n")
+PARAMETER_END = "\n</parameter>"
+AFTER_PARAMETER = re.compile(r"\s*(?:<parameter=|</function>\s*\Z)")
+TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,), "array": (list,), "boolean": (bool,), "integer": (int,), "number": (int, float), "null": (type(None),),
+}  # fmt: skip
+FUNCTION_END = re.compile(r"\s*</function>\s*\Z")
+
+
+class Defect(StrEnum):
+    """Why a block between wire tokens is not a call."""
+
+    UNCLOSED = "unclosed"
+    TRUNCATED = "truncated"
+    UNOPENED = "unopened"
+    NOT_JSON = "not_json"
+    PYTHON_LITERAL = "python_literal"
+    NOT_TAGGED = "not_tagged"
+    DUPLICATE_KEY = "duplicate_key"
+    NO_NAME = "no_name"
+    NO_ARGUMENTS = "no_arguments"
+    ARGUMENTS_AS_STRING = "arguments_as_string"
+    WRONG_SHAPE = "wrong_shape"
+    WRONG_TYPE = "wrong_type"
+    UNKNOWN_NAME = "unknown_name"
+    MISSING_REQUIRED = "missing_required"
+
+
+@dataclass(frozen=True)
+class Call:
+    name: str
+    arguments: dict[str, Any]
+    in_reasoning: bool = False
+
+
+class _DuplicateKey(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _DuplicateKey
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def strict_json(text: str) -> Any:
+    """`json.loads` without NaN, infinities and duplicate keys; raises `ValueError` or `RecursionError`."""
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def schemas_of(tools: list[Json] | None) -> Schemas | None:
+    """Tool name → JSON Schema of its parameters; None where no tools are given, which turns the checks against them off."""
+    if tools is None:
+        return None
+    functions = [tool.get("function", tool) for tool in tools]
+    return {function["name"]: function.get("parameters") or {} for function in functions}
+
+
+def read_call(text: str, body: str = "json", schemas: Schemas | None = None) -> Call | Defect:
+    """The call that `text` spells in the body format `body`; with `schemas`, its name and required arguments are checked too."""
+    read = _read_json(text) if body == "json" else _read_tagged(text, schemas or {})
+    if isinstance(read, Defect) or schemas is None:
+        return read
+    if read.name not in schemas:
+        return Defect.UNKNOWN_NAME
+    if set(schemas[read.name].get("required", ())) - read.arguments.keys():
+        return Defect.MISSING_REQUIRED
+    return read
+
+
+def _read_json(text: str) -> Call | Defect:
+    try:
+        value = strict_json(text)
+    except _DuplicateKey:
+        return Defect.DUPLICATE_KEY
+    except (ValueError, RecursionError):
+        return Defect.PYTHON_LITERAL if _is_python_literal(text) else Defect.NOT_JSON
+    if not isinstance(value, dict):
+        return Defect.WRONG_SHAPE
+    for key, defect in (("name", Defect.NO_NAME), ("arguments", Defect.NO_ARGUMENTS)):
+        if key not in value:
+            return defect
+    if isinstance(value["arguments"], str):
+        return Defect.ARGUMENTS_AS_STRING
+    if len(value) != 2 or not isinstance(value["name"], str) or not isinstance(value["arguments"], dict):
+        return Defect.WRONG_SHAPE
+    return Call(value["name"], value["arguments"])
+
+
+def _is_python_literal(text: str) -> bool:
+    """Single quotes, True, None: what `str(dict)` prints instead of JSON."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return isinstance(ast.literal_eval(text.strip()), dict)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+
+
+def _read_tagged(text: str, schemas: Schemas) -> Call | Defect:
+    opened = FUNCTION.match(text)
+    if not opened:
+        return Defect.NO_NAME if text.lstrip().startswith("<function=") else Defect.NOT_TAGGED
+    name, at = opened[1], opened.end()
+    properties = schemas.get(name, {}).get("properties", {})
+    arguments: dict[str, Any] = {}
+    while parameter := PARAMETER.match(text, at):
+        end = _parameter_end(text, parameter.end())
+        if end is None:
+            return Defect.NOT_TAGGED
+        key, at = parameter[1], end + len(PARAMETER_END)
+        if key in arguments:
+            return Defect.DUPLICATE_KEY
+        value = typed(text[parameter.end() : end], properties.get(key, {}))
+        if isinstance(value, Defect):
+            return value
+        arguments[key] = value
+    return Call(name, arguments) if FUNCTION_END.match(text, at) else Defect.NOT_TAGGED
+
+
+def _parameter_end(text: str, at: int) -> int | None:
+    """Where the value that starts at `at` ends: at the first closing tag after which a parameter or the end of the function follows.
+
+    The search begins at the line break that opens the value, which is also the one before the tag that closes an empty value.
+    """
+    at -= 1
+    while (end := text.find(PARAMETER_END, at)) >= 0:
+        if AFTER_PARAMETER.match(text, end + len(PARAMETER_END)):
+            return end
+        at = end + 1
+    return None
+
+
+def typed(text: str, schema: Json) -> Any:
+    """A tagged value in the type that its schema names: text where that allows text, else strict JSON; a misfit is `Defect.WRONG_TYPE`."""
+    kinds = schema.get("type", "string")
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    try:
+        value = strict_json(text)
+    except (ValueError, RecursionError):
+        value = Defect.WRONG_TYPE
+    if not isinstance(value, Defect) and any(_is_a(value, kind) for kind in kinds if kind != "string"):
+        return value
+    return text if "string" in kinds else Defect.WRONG_TYPE
+
+
+def _is_a(value: Any, kind: str) -> bool:
+    return isinstance(value, TYPES.get(kind, ())) and (kind == "boolean" or not isinstance(value, bool))
+
+
+class JsonScanner:
+    """Follows a growing JSON text a piece at a time: whether a string is open, the call's name once known, and the text of its arguments."""
+
+    NAME = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*', re.DOTALL)
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.in_string = False
+        self.name: str | None = None
+        self._escaped = False
+        self._depth = 0
+        self._growing = False
+
+    def feed(self, piece: str) -> str:
+        """Take the next piece; returns what it adds to the text of the arguments, an object."""
+        added = []
+        for character in piece:
+            self.text.append(character)
+            was = self._depth
+            self._step(character)
+            if self._growing:
+                if self._depth >= 2 or was >= 2:
+                    added.append(character)
+                self._growing = not (was == 2 > self._depth or (was == 1 and character == "," and not self.in_string))
+            elif self.name is None and character == ":" and self._depth == 1 and not self.in_string:
+                self._find_name()
+        return "".join(added)
+
+    def _find_name(self) -> None:
+        found = self.NAME.fullmatch("".join(self.text)) if len(self.text) < 4096 else None
+        if found:
+            self.name, self._growing = json.loads(found[1], strict=False), True
+
+    def _step(self, character: str) -> None:
+        if self.in_string:
+            if self._escaped:
+                self._escaped = False
+            elif character == "\\":
+                self._escaped = True
+            elif character == '"':
+                self.in_string = False
+        elif character == '"':
+            self.in_string = True
+        elif character in "{[":
+            self._depth += 1
+        elif character in "}]":
+            self._depth -= 1
