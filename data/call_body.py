@@ -175,7 +175,7 @@ def _is_a(value: Any, kind: str) -> bool:
 
 
 class JsonScanner:
-    """Follows a growing JSON text a piece at a time: whether a string is open, the call's name once known, and the text of its arguments."""
+    """Follows a growing JSON text a piece at a time: whether a string is open, the call's name once known, the text of its arguments."""
 
     NAME = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*', re.DOTALL)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.cli import launch, run
+from tests.cli import ROOT, launch, run
 from tests.toy import toy_tokenizer
 
 MIX = {"call": 4, "unserved": 3, "dialogue": 2, "write_file": 1}
@@ -102,6 +104,27 @@ def test_export_then_evaluate(work: Path, adapter: Path) -> None:
     assert "No case changed" in run("-m", "eval.compare", str(work / "eval"), str(work / "eval"))
     assert json.loads((work / "eval/comparison.json").read_text())["shared_cases"] == 5
     assert "no finished evaluation" in run("-m", "eval.compare", str(work / "merged"), str(work / "eval"), status=1)
+
+
+def test_interrupted_training_saves_and_resumes(work: Path, adapter: Path) -> None:
+    options = ("--config", "configs/sft/smoke.yaml", *paths(work, "interrupted"), "--max_length", "20000", "--save_steps", "100000")
+    command = [sys.executable, "train/sft.py", *options, "--max_steps", "100000"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr
+        seen = ""
+        while "3/100000" not in seen:  # the progress bar
+            seen += process.stderr.read(1)
+            assert process.poll() is None, seen
+        process.send_signal(signal.SIGINT)
+        text = process.stderr.read()
+        assert process.wait(timeout=120) == 130, text
+    assert "run the same command again to resume" in text
+    (checkpoint,) = (work / "interrupted").glob("checkpoint-*")
+    step = int(checkpoint.name.split("-")[1])
+    assert step >= 3
+    assert not (work / "interrupted/manifest.json").exists()
+    launch(*paths(work, "interrupted"), "--max_length", "20000", "--max_steps", str(step + 2))
+    assert json.loads((work / "interrupted/manifest.json").read_text())["steps"] == step + 2
 
 
 def test_two_processes_train(work: Path, adapter: Path) -> None:

@@ -30,6 +30,7 @@ from train import compat
 from train.arguments import DataArguments, parse_arguments
 from train.budget import TimeBudget, lr_factor
 from train.dataset import Supervision, read_transcripts, render_all
+from train.interrupt import SaveOnInterrupt
 from train.rows import added_rows, lengthen_rows, split_rows
 
 
@@ -197,7 +198,11 @@ def main() -> int:
         trainer.add_callback(trainer.budget)
 
     # 5. Train, or go on where the last run stopped
+    interrupt = SaveOnInterrupt()
+    trainer.add_callback(interrupt)
     trainer.train(resume_from_checkpoint=checkpoint)
+    if interrupt.caught:
+        raise KeyboardInterrupt
 
     # 6. Save
     save(trainer, tokenizer, data_args, model_args, proven)
