@@ -48,7 +48,7 @@ def test_user_error_is_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
     [
         OSError(errno.ENOSPC, "No space left on device", "out/model.safetensors"),
         SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
-        RuntimeError("[enforce fail at inline_container.cc:664] . PytorchStreamWriter failed writing file data/0: file write failed"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
     ],
 )
 def test_full_disk_is_told(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
