@@ -19,11 +19,11 @@ class UserError(Exception):
 def disk_is_full(error: Exception) -> bool:
     """Whether a write failed for want of space; safetensors and torch say so in words of their own, not with an `OSError`.
 
-    torch names its archive writer, whose checks fail when a write comes out short.
+    torch's archive writer says that a write failed, or that the file is shorter than what it wrote; its reader never says either.
     """
     if isinstance(error, OSError):
         return error.errno == errno.ENOSPC
-    return any(words in str(error) for words in ("No space left on device", "enforce fail at inline_container.cc"))
+    return any(words in str(error) for words in ("No space left on device", "PytorchStreamWriter failed writing", ". unexpected pos "))
 
 
 def reported(main: Callable[[], int]) -> Callable[[], int]:

@@ -58,6 +58,8 @@ def test_full_disk_is_told(error: Exception, capsys: pytest.CaptureFixture[str])
 
 
 def test_other_errors_are_not_hidden() -> None:
+    with pytest.raises(RuntimeError, match="not a ZIP archive"):
+        failing(RuntimeError("[enforce fail at inline_container.cc:258] . PytorchStreamReader failed: not a ZIP archive"))()
     with pytest.raises(ValueError, match="no"):
         failing(ValueError("no"))()
     with pytest.raises(PermissionError):
