@@ -7,19 +7,21 @@ Two bodies are known. `json` is one object with exactly `name` and `arguments`. 
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from data.transcript import Json
 
 Schemas = Mapping[str, Json]
 FUNCTION = re.compile(r"\s*<function=([^>\n]+)>\n?")
 PARAMETER = re.compile(r"\s*<parameter=([^>\n]+)>\n")
+FUNCTION_CLOSE = "</function>"
 PARAMETER_END = "\n</parameter>"
 AFTER_PARAMETER = re.compile(r"\s*(?:<parameter=|</function>\s*\Z)")
 TYPES: dict[str, tuple[type, ...]] = {
@@ -84,7 +86,7 @@ def schemas_of(tools: list[Json] | None) -> Schemas | None:
 
 def read_call(text: str, body: str = "json", schemas: Schemas | None = None) -> Call | Defect:
     """The call that `text` spells in the body format `body`; with `schemas`, its name and required arguments are checked too."""
-    read = _read_json(text) if body == "json" else _read_tagged(text, schemas or {})
+    read = BODIES[body].read(text, schemas or {})
     if isinstance(read, Defect) or schemas is None:
         return read
     if read.name not in schemas:
@@ -94,7 +96,7 @@ def read_call(text: str, body: str = "json", schemas: Schemas | None = None) -> 
     return read
 
 
-def _read_json(text: str) -> Call | Defect:
+def _read_json(text: str, schemas: Schemas) -> Call | Defect:
     try:
         value = strict_json(text)
     except _DuplicateKey:
@@ -174,50 +176,114 @@ def _is_a(value: Any, kind: str) -> bool:
     return isinstance(value, TYPES.get(kind, ())) and (kind == "boolean" or not isinstance(value, bool))
 
 
+class Scanner(Protocol):
+    """Follows the growing text of a call a piece at a time."""
+
+    name: str | None
+    in_string: bool
+
+    def feed(self, piece: str) -> str:
+        """Take the next piece; returns what it adds to the text of the arguments."""
+        ...
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _moves(piece: str, state: int) -> tuple[int, int, int]:
+    """What `piece` does to a JSON text: the state after it, by how much the depth changes, and the lowest depth on the way, from 0.
+
+    States: 0 outside strings, 1 inside, 2 inside and after a backslash.
+    """
+    depth = low = 0
+    for character in piece:
+        if state == 2:
+            state = 1
+        elif state == 1:
+            state = {"\\": 2, '"': 0}.get(character, 1)
+        elif character == '"':
+            state = 1
+        elif character in "{[":
+            depth += 1
+        elif character in "}]":
+            depth -= 1
+            low = min(low, depth)
+    return state, depth, low
+
+
 class JsonScanner:
-    """Follows a growing JSON text a piece at a time: whether a string is open, the call's name once known, the text of its arguments."""
+    """A JSON body: whether a string is open, the call's name once known, and the text of its arguments, an object."""
 
     NAME = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*', re.DOTALL)
+    LONGEST_HEAD = 4096  # characters up to the arguments; a longer head is not searched for a name
 
     def __init__(self) -> None:
-        self.text: list[str] = []
-        self.in_string = False
         self.name: str | None = None
-        self._escaped = False
-        self._depth = 0
+        self._state = self._depth = 0
+        self._head = ""
+        self._growing = False
+
+    @property
+    def in_string(self) -> bool:
+        return self._state > 0
+
+    def feed(self, piece: str) -> str:
+        state, change, low = _moves(piece, self._state)
+        if self._growing and self._depth + low < 2:
+            return self._end_arguments(piece)
+        if not self._growing and self.name is None and len(self._head) < self.LONGEST_HEAD:
+            return self._grow_head(piece)
+        self._state, self._depth = state, self._depth + change
+        return piece if self._growing else ""
+
+    def _grow_head(self, piece: str) -> str:
+        """Character by character, because the head may end anywhere in the piece."""
+        for at, character in enumerate(piece):
+            self._head += character
+            self._state, change, _ = _moves(character, self._state)
+            self._depth += change
+            if character in "{[" and self._depth == 2 and (found := self.NAME.fullmatch(self._head[:-1])):
+                self.name, self._growing, self._head = json.loads(found[1], strict=False), True, ""
+                return character + self.feed(piece[at + 1 :])
+        return ""
+
+    def _end_arguments(self, piece: str) -> str:
+        for at, character in enumerate(piece):
+            self._state, change, _ = _moves(character, self._state)
+            self._depth += change
+            if self._depth < 2:
+                self._growing = False
+                self.feed(piece[at + 1 :])
+                return piece[: at + 1]
+        return piece
+
+
+class TaggedScanner:
+    """A body of tagged parameters: the name once its tag is closed, then the parameters as they are spelled."""
+
+    in_string = False  # nothing in this format hides a wire token
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self._head = self._tail = ""
         self._growing = False
 
     def feed(self, piece: str) -> str:
-        """Take the next piece; returns what it adds to the text of the arguments, an object."""
-        added = []
-        for character in piece:
-            self.text.append(character)
-            was = self._depth
-            self._step(character)
-            if self._growing:
-                if self._depth >= 2 or was >= 2:
-                    added.append(character)
-                self._growing = not (was == 2 > self._depth or (was == 1 and character == "," and not self.in_string))
-            elif self.name is None and character == ":" and self._depth == 1 and not self.in_string:
-                self._find_name()
-        return "".join(added)
+        if self._growing:
+            self._tail = self._tail[-len(FUNCTION_CLOSE) :] + piece
+            self._growing = FUNCTION_CLOSE not in self._tail
+            return piece
+        if self.name is None and len(self._head) < JsonScanner.LONGEST_HEAD:
+            self._head += piece
+            if ">" in piece and (found := FUNCTION.match(self._head)):
+                self.name, self._growing = found[1], True
+                return self.feed(self._head[found.end() :])
+        return ""
 
-    def _find_name(self) -> None:
-        found = self.NAME.fullmatch("".join(self.text)) if len(self.text) < 4096 else None
-        if found:
-            self.name, self._growing = json.loads(found[1], strict=False), True
 
-    def _step(self, character: str) -> None:
-        if self.in_string:
-            if self._escaped:
-                self._escaped = False
-            elif character == "\\":
-                self._escaped = True
-            elif character == '"':
-                self.in_string = False
-        elif character == '"':
-            self.in_string = True
-        elif character in "{[":
-            self._depth += 1
-        elif character in "}]":
-            self._depth -= 1
+class Body(NamedTuple):
+    """A spelling of a call's body: reads a whole one, and follows one that grows."""
+
+    read: Callable[[str, Schemas], Call | Defect]
+    scanner: Callable[[], Scanner]
+
+
+BODIES = {"json": Body(_read_json, JsonScanner), "tagged": Body(_read_tagged, TaggedScanner)}

@@ -1,16 +1,25 @@
-"""Transcript → `input_ids` and `assistant_masks`, and conversation → the prompt a server would feed.
+"""Transcript → `input_ids` and `assistant_masks`, and conversation → the prompt.
 
 The mask comes from the template's `{% generation %}` blocks, so that what is supervised is decided in one place.
+
+A wire token that is spelled out in a message, a tool or an argument stays text: its ids are ordinary ones, only the template writes wire
+ids. A server does not do that: it encodes the rendered text as a whole, so what a user types there becomes the real token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from data.transcript import Json, Transcript
+from data.wire import form_of
+
+MARKS = "\ue000\uf8ff\U000f0000"  # private-use characters: the first that a conversation does not hold marks the cuts in it
 
 
 class Rendered(NamedTuple):
@@ -34,27 +43,77 @@ class Rendered(NamedTuple):
 
 def render(transcript: Transcript, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> Rendered:
     """Render a whole transcript with its supervision mask, in the thinking mode that it has."""
-    options = {"return_assistant_tokens_mask": True, "enable_thinking": transcript.reasons(), **template_kwargs}
-    encoded = _encode(transcript.chat(), transcript.tool_dicts(), tokenizer, options)
-    return Rendered(encoded["input_ids"], encoded["assistant_masks"])
+    options = {"enable_thinking": transcript.reasons(), **template_kwargs}
+    ids, mask = _encode(transcript.chat(), transcript.tool_dicts(), tokenizer, options, with_mask=True)
+    return Rendered(ids, mask)
 
 
 def prompt_ids(messages: Sequence[Json], tools: list[Json] | None, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> list[int]:
     """The generation prompt: the ids before the model's first own token, n ids."""
-    return _encode(messages, tools, tokenizer, {"add_generation_prompt": True, **template_kwargs})["input_ids"]
+    return _encode(messages, tools, tokenizer, {"add_generation_prompt": True, **template_kwargs})[0]
 
 
 def turn_ids(messages: Sequence[Json], tools: list[Json] | None, tokenizer: PreTrainedTokenizerBase, **template_kwargs: Any) -> list[int]:
     """The conversation up to and including the end-of-turn id of its last message, n ids: what the context holds when the model stops."""
-    ids = _encode(messages, tools, tokenizer, template_kwargs)["input_ids"]
+    ids, _ = _encode(messages, tools, tokenizer, template_kwargs)
     if tokenizer.eos_token_id not in ids:
         return ids
     return ids[: len(ids) - ids[::-1].index(tokenizer.eos_token_id)]
 
 
 def _encode(
-    messages: Sequence[Json], tools: list[Json] | None, tokenizer: PreTrainedTokenizerBase, options: dict[str, Any]
-) -> dict[str, list[int]]:
-    """Ids, and the mask if asked for, through the tokenizer's own chat template."""
-    encoded: Any = tokenizer.apply_chat_template(list(messages), tools=tools, tokenize=True, return_dict=True, **options)  # type: ignore[arg-type]
-    return {name: list(values) for name, values in encoded.items()}
+    messages: Sequence[Json], tools: list[Json] | None, tokenizer: Any, options: dict[str, Any], with_mask: bool = False
+) -> tuple[list[int], list[int]]:
+    """Ids, and the supervision mask or zeros, of the conversation as the tokenizer's chat template renders it."""
+    wire_texts, options = form_of(tokenizer).texts, dict(options)
+    mark = _unused_mark([list(messages), tools, options])
+    template = options.pop("chat_template", None) or tokenizer.get_chat_template(None, tools)
+    given = [{key: value for key, value in message.items() if value is not None} for message in _marked(list(messages), wire_texts, mark)]
+    (text,), spans = render_jinja_template(
+        [given],
+        tools=_marked(tools, wire_texts, mark),
+        chat_template=template,
+        return_assistant_tokens_mask=with_mask,
+        **{**tokenizer.special_tokens_map, **options},
+    )
+    ids: list[int] = []
+    mask: list[int] = []
+    for start, piece in _pieces(text, mark):
+        encoded = tokenizer(piece, add_special_tokens=False, return_offsets_mapping=with_mask)
+        ids += encoded["input_ids"]
+        offsets = encoded["offset_mapping"] if with_mask else ()
+        mask += _supervised([(start + at, start + to) for at, to in offsets], spans[0]) if with_mask else [0] * len(encoded["input_ids"])
+    return ids, mask
+
+
+def _unused_mark(given: Any) -> str:
+    text = json.dumps(given, ensure_ascii=False, default=str)
+    return next(mark for mark in MARKS if mark not in text)
+
+
+def _marked(value: Any, wire_texts: Sequence[str], mark: str) -> Any:
+    """`value` with a mark after the first character of each wire token that its strings spell, keys included."""
+    if isinstance(value, str):
+        for text in wire_texts:
+            value = value.replace(text, text[0] + mark + text[1:])
+        return value
+    if isinstance(value, dict):
+        return {_marked(key, wire_texts, mark): _marked(inner, wire_texts, mark) for key, inner in value.items()}
+    return [_marked(inner, wire_texts, mark) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _pieces(text: str, mark: str) -> Iterator[tuple[int, str]]:
+    """The text between the marks, each piece with where it starts; to be encoded one by one, so that no token spans a mark."""
+    pieces = text.split(mark)
+    starts = itertools.accumulate((len(piece) + len(mark) for piece in pieces), initial=0)
+    return ((start, piece) for start, piece in zip(starts, pieces, strict=False) if piece)
+
+
+def _supervised(offsets: list[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
+    """1 for each token, given by the characters that it covers, that shares a character with a generation block."""
+    mask, left = [], list(spans)
+    for start, end in offsets:
+        while left and left[0][1] <= start:
+            left.pop(0)
+        mask.append(int(bool(left) and left[0][0] < max(end, start + 1)))
+    return mask

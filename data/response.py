@@ -10,15 +10,18 @@ streaming and one-shot cannot differ.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from data.call_body import Call, Defect, JsonScanner, read_call, schemas_of
+from data.call_body import BODIES, Call, Defect, Scanner, read_call, schemas_of
 from data.transcript import Json
-from data.wire import HERMES, WireFormat, WireIds
+from data.wire import WireIds
 
 __all__ = ["Call", "Defect", "Event", "Malformed", "Reader", "Response", "Segment", "opens_reasoning", "read_response", "read_text"]
+
+LONGEST_CHARACTER = 8  # ids that may spell parts of one character before it is given up
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,24 @@ class Malformed:
     defect: Defect
 
 
-@dataclass(frozen=True)
-class Segment:
-    """One piece of the completion, in order; `value` is text, a `Call` or a `Malformed`."""
+class Segment(NamedTuple):
+    """One piece of the completion, in order: its ids are `ids[start:end]`. Between segments stand think tokens only.
+
+    `value` is text, a `Call` or a `Malformed`.
+    """
 
     kind: Literal["text", "reasoning", "call", "malformed"]
     value: str | Call | Malformed
+    start: int
+    end: int
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """What one more id made known.
 
-    `text` and `reasoning` carry a piece of text; `call_name` the name of call `index`; `arguments` a piece of its arguments' JSON;
-    `call` the finished `Call`; `malformed` what a block turned out to be instead. A call that was announced by name may end as malformed.
+    `text` and `reasoning` carry a piece of text; `call_name` the name of call `index`; `arguments` a piece of its arguments as they are
+    spelled; `call` the finished `Call`; `malformed` what a block turned out to be instead. A call that was announced by name may end as
+    malformed.
     """
 
     kind: Literal["text", "reasoning", "call_name", "arguments", "call", "malformed"]
@@ -76,21 +83,41 @@ def opens_reasoning(prompt: Sequence[int], wire: WireIds) -> bool:
     return False
 
 
+class Texts(dict[int, str | None]):
+    """Text of each id that spells whole characters, filled as ids are met; None for wire ids and parts of a character."""
+
+    def __init__(self, tokenizer: Any, wire: WireIds) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.wire = {wire.turn_close, wire.call_open, wire.call_close, wire.think_open, wire.think_close}
+
+    def __missing__(self, token: int) -> str | None:
+        text = None if token in self.wire else self.tokenizer.decode([token], skip_special_tokens=False)
+        self[token] = None if text is None or "\ufffd" in text else text
+        return self[token]
+
+
+@functools.lru_cache(maxsize=16)
+def texts_of(tokenizer: Any, wire: WireIds) -> Texts:
+    """One table for all readers of a tokenizer: text is looked up, not decoded, from the second time on."""
+    return Texts(tokenizer, wire)
+
+
 class Reader:
     """Reads one completion; feed it the ids one by one, then `finish`."""
 
-    def __init__(
-        self, tokenizer: Any, wire: WireIds, in_reasoning: bool = False, tools: list[Json] | None = None, form: WireFormat = HERMES
-    ) -> None:
-        self.tokenizer, self.wire, self.form = tokenizer, wire, form
+    def __init__(self, tokenizer: Any, wire: WireIds, in_reasoning: bool = False, tools: list[Json] | None = None) -> None:
+        self.tokenizer, self.wire = tokenizer, wire
         self.schemas = schemas_of(tools)
         self.in_reasoning = self.saw_reasoning = in_reasoning
         self.segments: list[Segment] = []
         self.ended = False
+        self._texts, self._body = texts_of(tokenizer, wire), BODIES[wire.form.body]
+        self._read = 0  # ids in segments and think tokens so far: where the open region starts
         self._region: list[int] = []  # ids of the open piece of text, or of the open call with its opening id
-        self._pending: list[int] = []  # last ids of the region whose text is not whole characters yet
-        self._in_call = False
-        self._scanner = JsonScanner()
+        self._pieces: list[str] = []  # their text
+        self._pending: list[int] = []  # last ids of the region, whose text is not whole characters yet
+        self._scanner: Scanner | None = None  # of the open call
         self._first_hidden: int | None = None  # index in the region of the first wire id that stood inside a string
         self._strings_hide = True
         self._blocks = 0  # calls and malformed blocks so far
@@ -98,12 +125,18 @@ class Reader:
 
     def feed(self, token: int) -> list[Event]:
         """Take the next generated id; returns what it made known. What follows the end of the turn is ignored."""
-        self._events = []
-        if not self.ended and token == self.wire.turn_close:
+        self._events = events = []
+        text = self._texts[token]
+        if self.ended:
+            return events
+        if text is not None and not self._pending:
+            self._region.append(token)
+            self._grow(text)
+        elif token == self.wire.turn_close:
             self._end_turn()
-        elif not self.ended:
+        else:
             self._step(token)
-        return self._events
+        return events
 
     def finish(self) -> Response:
         """The reading of everything fed so far."""
@@ -120,60 +153,65 @@ class Reader:
         )
 
     def _step(self, token: int) -> None:
+        """Any id but the end of the turn."""
         wire = self.wire
-        if self._in_call and self._hidden(token):
-            self._grow(token)
-        elif token == wire.call_open:
+        if token == wire.call_open and not self._hides(token):
             self._abandon(Defect.UNCLOSED)
-            self._region, self._in_call = [token], True
-        elif token == wire.call_close and self._in_call:
+            self._open_call(token)
+        elif token == wire.call_close and not self._hides(token):
             self._close_call()
-        elif token == wire.call_close:
+        elif token in (wire.think_open, wire.think_close) and not self._scanner:
             self._flush()
-            self._add(self._malformed([token], Defect.UNOPENED))
-        elif token in (wire.think_open, wire.think_close) and not self._in_call:
-            self._flush()
+            self._read += 1
             self.in_reasoning = token == wire.think_open
             self.saw_reasoning = True
         else:
-            self._grow(token)
+            self._region.append(token)
+            self._pending.append(token)
+            text = self._decoded(self._pending)
+            if not text.endswith("\ufffd") or len(self._pending) == LONGEST_CHARACTER:
+                self._pending = []
+                self._grow(text)
 
-    def _hidden(self, token: int) -> bool:
-        """Whether `token` is a wire id inside a JSON string, where it is data."""
-        hidden = token in (self.wire.call_open, self.wire.call_close) and self._strings_hide and self._scanner.in_string
+    def _hides(self, token: int) -> bool:
+        """Whether the wire id `token` stands inside a JSON string, where it is data."""
+        hidden = self._strings_hide and self._scanner is not None and self._scanner.in_string
         if hidden and self._first_hidden is None:
             self._first_hidden = len(self._region)
         return hidden
 
-    def _grow(self, token: int) -> None:
-        self._region.append(token)
-        self._pending.append(token)
-        text = self._text(self._pending)
-        if text.endswith("\ufffd") and len(self._pending) < 8:
-            return
-        self._pending = []
-        if not self._in_call:
-            self._events.append(Event("reasoning" if self.in_reasoning else "text", text))
-        elif self.form.body == "json":
-            self._grow_call(text)
+    def _open_call(self, token: int) -> None:
+        self._region, self._pieces = [token], []
+        self._scanner = self._body.scanner()
 
-    def _grow_call(self, text: str) -> None:
-        known, index = self._scanner.name, self._blocks
-        added = self._scanner.feed(text)
-        if known is None and self._scanner.name is not None:
-            self._events.append(Event("call_name", self._scanner.name, index))
+    def _grow(self, text: str) -> None:
+        """Whole characters more for the open region."""
+        self._pieces.append(text)
+        scanner = self._scanner
+        if scanner is None:
+            self._events.append(Event("reasoning" if self.in_reasoning else "text", text))
+            return
+        known = scanner.name
+        added = scanner.feed(text)
+        if known is None and scanner.name is not None:
+            self._events.append(Event("call_name", scanner.name, self._blocks))
         if added:
-            self._events.append(Event("arguments", added, index))
+            self._events.append(Event("arguments", added, self._blocks))
 
     def _close_call(self) -> None:
-        read = read_call(self._text(self._region[1:]), self.form.body, self.schemas)
+        """The closing id, outside strings."""
+        if self._scanner is None:
+            self._flush()
+            self._add(self._malformed([self.wire.call_close], Defect.UNOPENED), 1)
+            return
+        read = read_call(self._text(), self.wire.form.body, self.schemas)
         if isinstance(read, Defect) and self._first_hidden is not None:
             self._reread()
             self._step(self.wire.call_close)
             return
         block = [*self._region, self.wire.call_close]
         self._reset()
-        self._add(replace(read, in_reasoning=self.in_reasoning) if isinstance(read, Call) else self._malformed(block, read))
+        self._add(replace(read, in_reasoning=self.in_reasoning) if isinstance(read, Call) else self._malformed(block, read), len(block))
 
     def _reread(self) -> None:
         """No call came of the open block: end it at its first hidden wire id, and read what follows again, hiding nothing."""
@@ -183,13 +221,13 @@ class Reader:
         block, rest = self._region[:at], self._region[at:]
         self._reset()
         self._strings_hide = False
-        read = read_call(self._text(block[1:-1]), self.form.body, self.schemas) if closed else Defect.UNCLOSED
-        self._add(self._malformed(block, read if isinstance(read, Defect) else Defect.NOT_JSON))
+        read = read_call(self._decoded(block[1:-1]), self.wire.form.body, self.schemas) if closed else Defect.UNCLOSED
+        self._add(self._malformed(block, read if isinstance(read, Defect) else Defect.NOT_JSON), len(block))
         for token in rest:
             self._step(token)
 
     def _malformed(self, block: list[int], defect: Defect) -> Malformed:
-        return Malformed(tuple(block), self._text(block), defect)
+        return Malformed(tuple(block), self._decoded(block), defect)
 
     def _end_turn(self) -> None:
         self._abandon(Defect.UNCLOSED)
@@ -197,31 +235,39 @@ class Reader:
 
     def _abandon(self, defect: Defect) -> None:
         """End whatever is open: a call that is still open was never closed."""
-        if self._in_call and self._first_hidden is not None:
+        if self._scanner and self._first_hidden is not None:
             self._reread()
-        if self._in_call:
+        if self._scanner:
             block = self._region
             self._reset()
-            self._add(self._malformed(block, defect))
+            self._add(self._malformed(block, defect), len(block))
         self._flush()
 
     def _flush(self) -> None:
         """End a piece of text."""
         if self._region:
-            self.segments.append(Segment("reasoning" if self.in_reasoning else "text", self._text(self._region)))
+            end = self._read + len(self._region)
+            self.segments.append(Segment("reasoning" if self.in_reasoning else "text", self._text(), self._read, end))
+            self._read = end
         self._reset()
 
     def _reset(self) -> None:
-        self._region, self._pending, self._in_call = [], [], False
-        self._scanner, self._first_hidden = JsonScanner(), None
+        self._region, self._pieces, self._pending = [], [], []
+        self._scanner = self._first_hidden = None
 
-    def _add(self, value: Call | Malformed) -> None:
+    def _add(self, value: Call | Malformed, length: int) -> None:
+        """A block of `length` ids is finished."""
         kind: Literal["call", "malformed"] = "call" if isinstance(value, Call) else "malformed"
         self._events.append(Event(kind, value, self._blocks))
-        self.segments.append(Segment(kind, value))
+        self.segments.append(Segment(kind, value, self._read, self._read + length))
+        self._read += length
         self._blocks += 1
 
-    def _text(self, ids: list[int]) -> str:
+    def _text(self) -> str:
+        """Text of the open region, for a call without its opening token."""
+        return "".join(self._pieces) + (self._decoded(self._pending) if self._pending else "")
+
+    def _decoded(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=False)
 
 
@@ -231,19 +277,17 @@ def read_response(
     wire: WireIds,
     in_reasoning: bool = False,
     tools: list[Json] | None = None,
-    form: WireFormat = HERMES,
 ) -> Response:
     """Read one completion.
 
     Args:
         ids: generated ids (n,), with or without the end-of-turn id; what follows the first end of turn is ignored.
         tokenizer: anything with `decode(ids, skip_special_tokens=…)`, of a byte-level vocabulary.
-        wire: ids of the wire format in this tokenizer.
+        wire: the wire format, which says how a call's body is spelled, and its ids in this tokenizer.
         in_reasoning: whether the generation prompt left a think block open, see `opens_reasoning`.
         tools: the tools offered, in OpenAI form; with them, a call of an unknown tool or without a required argument is malformed.
-        form: the wire format, which says how a call's body is spelled.
     """
-    reader = Reader(tokenizer, wire, in_reasoning, tools, form)
+    reader = Reader(tokenizer, wire, in_reasoning, tools)
     for token in ids:
         reader.feed(token)
     return reader.finish()

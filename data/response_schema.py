@@ -10,6 +10,7 @@ around the end of turn belongs to the delimiters: the line break between two cal
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from data.wire import WireFormat
@@ -20,16 +21,31 @@ def response_template(wire: WireFormat, thinking: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if thinking:
         fields["thinking"] = {"open": wire.think_open, "close": wire.think_close, "content": "text"}
-    fields["tool_calls"] = {
-        "open_pattern": r"\s*" + re.escape(wire.call_open),
-        "close": wire.call_close,
-        "content": "json",
-        "repeats": True,
-        "transform": {"type": "function", "function": {"name": "{content.name}", "arguments": "{content.arguments}"}},
-    }
+    fields["tool_calls"] = {**CALL_FIELDS[wire.body](wire), "close": wire.call_close, "repeats": True}
     fields["content"] = {"close_pattern": rf"\s*{re.escape(wire.turn_close)}\s*", "content": "text"}
     return {
         "defaults": {"role": "assistant"},
         "start_anchor": f"{wire.turn_open}assistant\n",
         "fields": fields,
     }
+
+
+def _json_call(wire: WireFormat) -> dict[str, Any]:
+    return {
+        "open_pattern": r"\s*" + re.escape(wire.call_open),
+        "content": "json",
+        "transform": {"type": "function", "function": {"name": "{content.name}", "arguments": "{content.arguments}"}},
+    }
+
+
+def _tagged_call(wire: WireFormat) -> dict[str, Any]:
+    """Values stay text: whoever parses with `tools` gets them in the types of the schema, and nobody gets 3 for a text of one digit."""
+    return {
+        "open_pattern": rf"\s*{re.escape(wire.call_open)}\s*<function=(?P<name>[^>\n]+)>",
+        "content": "xml-inline",
+        "content_args": {"tag_pattern": r"<parameter=(?P<key>[^>\n]+)>\n(?P<value>.*?)\n</parameter>"},
+        "transform": {"type": "function", "function": {"name": "{name}", "arguments": "{content}"}},
+    }
+
+
+CALL_FIELDS: dict[str, Callable[[WireFormat], dict[str, Any]]] = {"json": _json_call, "tagged": _tagged_call}

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 
 from data.response_schema import response_template
-from data.wire import HERMES, WireFormat, missing_tokens, single_id
+from data.wire import HERMES, WireFormat, form_of, missing_tokens, single_id
 
 TEMPLATES = Path(str(resources.files("data"))) / "templates"
 
@@ -40,9 +40,10 @@ def family_of(tokenizer: PreTrainedTokenizerBase, wire: WireFormat = HERMES) -> 
     return "smollm2" if single_id(tokenizer, wire.think_open) is None else "smollm3"
 
 
-def attach_template(tokenizer: PreTrainedTokenizerBase, template: Path, wire: WireFormat = HERMES) -> None:
-    """Set chat template and response template; both are saved with the tokenizer."""
+def attach_template(tokenizer: PreTrainedTokenizerBase, template: Path) -> None:
+    """Set chat template and response template, that of the template's own wire format; both are saved with the tokenizer."""
     tokenizer.chat_template = template.read_text()
+    wire = form_of(tokenizer)
     schema = response_template(wire, thinking=single_id(tokenizer, wire.think_open) is not None)
     tokenizer.response_template = schema
     tokenizer.init_kwargs["response_template"] = schema
@@ -54,7 +55,9 @@ def add_wire_tokens(tokenizer: PreTrainedTokenizerBase, wire: WireFormat = HERME
     Non-special, so that `skip_special_tokens=True` keeps it in the text that a server's parser reads. Returns, for each added
     text, the ids that it was spelled with before: the rows from which its embedding is initialised.
     """
-    missing = missing_tokens(tokenizer, wire)
+    missing = [text for text in (*wire.required, wire.result_open, wire.result_close) if single_id(tokenizer, text) is None]
+    if not missing_tokens(tokenizer, wire):
+        return {}  # results are never emitted: a model that lacks only their tokens was trained to read their pieces
     pieces = {text: tokenizer.encode(text, add_special_tokens=False) for text in missing}
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in missing])
     return pieces

@@ -15,9 +15,13 @@ class WireTokenError(ValueError):
 
 @dataclass(frozen=True)
 class WireFormat:
-    """The texts that frame turns, calls, results and reasoning, and how a call's body is spelled; see `data/templates/README.md`."""
+    """The texts that frame turns, calls, results and reasoning, and how a call's body is spelled; see `data/templates/README.md`.
+
+    `signature` holds texts of which a chat template that writes this format contains every one.
+    """
 
     name: str
+    signature: tuple[str, ...]
     turn_open: str
     turn_close: str
     call_open: str
@@ -30,12 +34,18 @@ class WireFormat:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """Texts that must each be one id before a model can be trained or measured."""
-        return (self.turn_open, self.turn_close, self.call_open, self.call_close, self.result_open, self.result_close)
+        """Texts that must each be one id before a model can be trained or measured: those that a model emits, and the turn's opening."""
+        return (self.turn_open, self.turn_close, self.call_open, self.call_close)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every wire token."""
+        return (*self.required, self.result_open, self.result_close, self.think_open, self.think_close)
 
 
 HERMES = WireFormat(
     name="hermes_json",
+    signature=("<|im_start|>", "<tool_call>"),
     turn_open="<|im_start|>",
     turn_close="<|im_end|>",
     call_open="<tool_call>",
@@ -46,23 +56,34 @@ HERMES = WireFormat(
     think_close="</think>",
 )
 
-TAGGED = replace(
-    HERMES, name="tagged_parameters", body="tagged"
-)  # Qwen3-Coder, Qwen3.5: <function=…> and <parameter=…> between the same tokens
+# Qwen3-Coder, Qwen3.5: <function=…> and <parameter=…> between the same tokens
+TAGGED = replace(HERMES, name="tagged_parameters", signature=(*HERMES.signature, "<function=", "<parameter="), body="tagged")
+
+FORMATS = (TAGGED, HERMES)  # a format whose signature contains another's stands before it
+
+
+def detect(template: str) -> WireFormat | None:
+    """The wire format that a chat template writes, by its signature; None for a template of another family, or without calls."""
+    return next((form for form in FORMATS if all(text in template for text in form.signature)), None)
 
 
 @dataclass(frozen=True)
 class WireIds:
-    """Token ids of a wire format in one tokenizer; `think_*` is None where the tokenizer has no such token."""
+    """Token ids of a wire format in one tokenizer; `result_*` and `think_*` are None where the tokenizer has no such token."""
 
+    form: WireFormat
     turn_open: int
     turn_close: int
     call_open: int
     call_close: int
-    result_open: int
-    result_close: int
+    result_open: int | None
+    result_close: int | None
     think_open: int | None
     think_close: int | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The format's name and the ids, for a manifest."""
+        return {**vars(self), "form": self.form.name}
 
 
 def single_id(tokenizer: Any, text: str) -> int | None:
@@ -76,8 +97,15 @@ def missing_tokens(tokenizer: Any, wire: WireFormat = HERMES) -> list[str]:
     return [text for text in wire.required if single_id(tokenizer, text) is None]
 
 
-def read_ids(tokenizer: Any, wire: WireFormat = HERMES) -> WireIds:
-    """Read the ids from the tokenizer; raise `WireTokenError` naming tokenizer, token and remedy."""
+def form_of(tokenizer: Any) -> WireFormat:
+    """The wire format of a tokenizer's chat template; Hermes JSON where the template shows none."""
+    template = getattr(tokenizer, "chat_template", None)
+    return (detect(template) if isinstance(template, str) else None) or HERMES
+
+
+def read_ids(tokenizer: Any, wire: WireFormat | None = None) -> WireIds:
+    """Read the ids of `wire`, or of the format of the tokenizer's template; raise `WireTokenError` naming tokenizer, token and remedy."""
+    wire = wire or form_of(tokenizer)
     for text in missing_tokens(tokenizer, wire):
         ids = tokenizer.encode(text, add_special_tokens=False)
         raise WireTokenError(
@@ -89,12 +117,13 @@ def read_ids(tokenizer: Any, wire: WireFormat = HERMES) -> WireIds:
         return tokenizer.encode(text, add_special_tokens=False)[0]
 
     return WireIds(
+        form=wire,
         turn_open=required(wire.turn_open),
         turn_close=required(wire.turn_close),
         call_open=required(wire.call_open),
         call_close=required(wire.call_close),
-        result_open=required(wire.result_open),
-        result_close=required(wire.result_close),
+        result_open=single_id(tokenizer, wire.result_open),
+        result_close=single_id(tokenizer, wire.result_close),
         think_open=single_id(tokenizer, wire.think_open),
         think_close=single_id(tokenizer, wire.think_close),
     )

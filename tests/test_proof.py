@@ -100,9 +100,8 @@ def test_other_arguments_than_the_transcript_are_refused(tokenizer: PreTrainedTo
         prove(changed, rendered, tokenizer, read_ids(tokenizer))
 
 
-def test_wire_text_in_an_answer_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
-    with pytest.raises(SupervisionError, match=r"^message 1: supervised call reads as unclosed"):
-        proven(tokenizer, [TOOL_CHAT[1], {"role": "assistant", "content": "Write <tool_call> first."}])
+def test_wire_text_in_an_answer_is_text(tokenizer: PreTrainedTokenizerBase) -> None:
+    assert proven(tokenizer, [TOOL_CHAT[1], {"role": "assistant", "content": "Write <tool_call> first."}]) == Proven(turns=1, calls=0)
 
 
 def test_other_prompt_than_the_server_feeds_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -154,7 +154,7 @@ def test_forty_tagged_parameters_in_any_order() -> None:
 
 def test_tagged_calls_are_read_from_ids(tokenizer: PreTrainedTokenizerBase) -> None:
     text = f"Now.\n<tool_call>{tagged(('path', 'a'))}</tool_call>\n<tool_call>{tagged(('path', 'a'), ('lines', 'x'))}</tool_call><|im_end|>"
-    response = read(tokenizer, text, tools=TOOLS, form=TAGGED)
+    response = read_response(encoded(tokenizer, text), tokenizer, read_ids(tokenizer, TAGGED), tools=TOOLS)
     assert response.calls == (Call("f", {"path": "a"}),)
     assert [block.defect for block in response.malformed] == [Defect.WRONG_TYPE]
 

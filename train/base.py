@@ -100,7 +100,7 @@ def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype) -> 
         "tokenizer_sha256": sha256_file(out / "tokenizer.json"),
         "weights_sha256": {path.name: sha256_file(path) for path in sorted(out.glob("*.safetensors"))},
         "added_tokens": {text: tokenizer.convert_tokens_to_ids(text) for text in pieces},
-        "wire_ids": vars(ids),
+        "wire_ids": ids.as_dict(),
         "parameters": model.num_parameters(),
     }
 
