@@ -104,11 +104,12 @@ class Probe:
         given = [{key: value for key, value in message.items() if value is not None} for message in messages]
         try:
             with time_limit(SECONDS):
-                texts, spans = render_jinja_template(
+                rendered: Any = render_jinja_template(
                     [given], tools=[TOOL] if tools else None, chat_template=template, **{**self.special_tokens, **options}
                 )
         except ProbeError:
             raise
         except Exception as error:  # untrusted code may raise anything; here it becomes a value
             raise ProbeError(f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"[:160]) from error
+        texts, spans = rendered
         return Printed(texts[0], tuple(spans[0]) if spans else ())

@@ -155,18 +155,10 @@ def result_shown(subject: Subject) -> Finding:
     text = subject.probe.text([USER, CALLING, RETURNED], add_generation_prompt=True)
     if RESULT not in text:
         return no("tool results are dropped")
-    before = text[: text.index(RESULT)].rstrip()
-    header = before[max(0, len(before) - 60) :]
-    alike = (
-        subject.probe.text([USER, CALLING, {**USER, "content": RESULT}], add_generation_prompt=True)
-        if _takes_user_after_call(subject)
-        else ""
-    )
-    return no("a result looks like a user's turn") if alike == text else yes(" ".join(TOKEN.findall(header)[-2:]))
-
-
-def _takes_user_after_call(subject: Subject) -> bool:
-    return subject.probe.accepts([USER, CALLING, {**USER, "content": RESULT}])
+    said = [USER, CALLING, {**USER, "content": RESULT}]
+    if subject.probe.accepts(said) and subject.probe.text(said, add_generation_prompt=True) == text:
+        return no("a result looks like a user's turn")
+    return yes(" ".join(TOKEN.findall(text[: text.index(RESULT)])[-2:]))
 
 
 def closes_system(subject: Subject) -> Finding:
@@ -330,9 +322,7 @@ PROPERTIES = (
     Property("tools", "tools shown", True, shows_tools, "print each tool with `tool | tojson` in the system turn"),
     Property("call_name", "call", True, call_name, "print message.tool_calls"),
     Property("call_arguments", "arguments", True, call_arguments, "print the arguments of a call with `tojson`"),
-    Property(
-        "argument_forms", "object = text", False, argument_forms, "print arguments as they are if they are a string, else with `tojson`"
-    ),
+    Property("argument_forms", "object = text", False, argument_forms, "print arguments that are a string as they are, else with `tojson`"),
     Property("content_none", "content null", False, content_none, "print nothing for content that is none"),
     Property("result", "result", True, result_shown, "frame tool results as such"),
     Property("system_closed", "system closed", True, closes_system, "close the system turn like every other"),

@@ -69,13 +69,14 @@ def _encode(
     mark = _unused_mark([list(messages), tools, options])
     template = options.pop("chat_template", None) or tokenizer.get_chat_template(None, tools)
     given = [{key: value for key, value in message.items() if value is not None} for message in _marked(list(messages), wire_texts, mark)]
-    (text,), spans = render_jinja_template(
+    rendered: Any = render_jinja_template(
         [given],
         tools=_marked(tools, wire_texts, mark),
         chat_template=template,
         return_assistant_tokens_mask=with_mask,
         **{**tokenizer.special_tokens_map, **options},
     )
+    (text,), spans = rendered
     ids: list[int] = []
     mask: list[int] = []
     for start, piece in _pieces(text, mark):
@@ -111,7 +112,8 @@ def _pieces(text: str, mark: str) -> Iterator[tuple[int, str]]:
 
 def _supervised(offsets: list[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
     """1 for each token, given by the characters that it covers, that shares a character with a generation block."""
-    mask, left = [], list(spans)
+    mask: list[int] = []
+    left = list(spans)
     for start, end in offsets:
         while left and left[0][1] <= start:
             left.pop(0)

@@ -48,14 +48,14 @@ class Segment(NamedTuple):
 class Event(NamedTuple):
     """What one more id made known.
 
-    `text` and `reasoning` carry a piece of text; `call_name` the name of call `index`; `arguments` a piece of its arguments as they are
-    spelled; `call` the finished `Call`; `malformed` what a block turned out to be instead. A call that was announced by name may end as
-    malformed.
+    `text` and `reasoning` carry a piece of text; `call_name` the name of the call with this index; `arguments` a piece of its arguments
+    as they are spelled; `call` the finished `Call`; `malformed` what a block turned out to be instead. A call that was announced by name
+    may end as malformed.
     """
 
     kind: Literal["text", "reasoning", "call_name", "arguments", "call", "malformed"]
     value: str | Call | Malformed
-    index: int | None = None
+    call_index: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ class Reader:
 
     def feed(self, token: int) -> list[Event]:
         """Take the next generated id; returns what it made known. What follows the end of the turn is ignored."""
-        self._events = events = []
+        events: list[Event] = []
+        self._events = events
         text = self._texts[token]
         if self.ended:
             return events

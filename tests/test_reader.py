@@ -76,7 +76,7 @@ def test_events_announce_name_and_arguments_before_the_call(tokenizer: PreTraine
 
 def test_malformed_call_is_never_announced_as_final(tokenizer: PreTrainedTokenizerBase) -> None:
     found = events(tokenizer, '<tool_call>\n{"name": "f", "arguments": {"x": }}\n</tool_call>', CALL)
-    assert [(event.kind, event.index) for event in found if event.kind in ("call", "malformed")] == [("malformed", 0), ("call", 1)]
+    assert [(event.kind, event.call_index) for event in found if event.kind in ("call", "malformed")] == [("malformed", 0), ("call", 1)]
 
 
 def test_text_of_events_is_the_text_of_the_reading(tokenizer: PreTrainedTokenizerBase) -> None:
