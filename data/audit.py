@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from data.errors import UserError, reported
@@ -24,6 +25,7 @@ from data.properties import PROPERTIES, Finding, Status, Subject, failures, find
 from data.tokenizer import TEMPLATES, load_tokenizer
 
 MARKS = {Status.YES: "✓", Status.NO: "✗", Status.NOT_APPLICABLE: "·"}
+LABELS = "123456789abcdefghijklmnopqrstuvwxyz"  # heads of the marks' columns
 STYLES = {Status.YES: "green", Status.NO: "bold red", Status.NOT_APPLICABLE: "dim"}
 
 
@@ -98,18 +100,29 @@ def audit(name: str, target: Path | str) -> list[Row]:
     return of_tokenizer(tokenizer, name)
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """A row for each template, a column for each property."""
-    shown = Table(show_lines=False, caption="✓ holds  ✗ does not  · does not apply; * needed for training", caption_justify="left")
-    shown.add_column("template", overflow="fold")
+def marks(row: Row) -> Text:
+    """One mark for each property, in the order of `legend`."""
+    text = Text()
     for property_ in PROPERTIES:
-        shown.add_column("\n".join(f"{property_.title}{'*' if property_.needed else ''}".split()), justify="center")
-    shown.add_column("next step", overflow="fold", min_width=24)
+        cell = row.findings.get(property_.key)
+        text.append(MARKS[cell.status] if cell else " ", style=STYLES[cell.status] if cell else "")
+    return text
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """A line for each template: its marks, and what to do next."""
+    shown = Table(box=None, pad_edge=False, caption=legend(), caption_justify="left")
+    shown.add_column("template", overflow="fold", max_width=44)
+    shown.add_column("".join(LABELS[: len(PROPERTIES)]), no_wrap=True)
+    shown.add_column("next step", overflow="fold")
     for row in rows:
-        cells = [row.findings.get(property_.key) for property_ in PROPERTIES]
-        marks = [f"[{STYLES[cell.status]}]{MARKS[cell.status]}[/]" if cell else "" for cell in cells]
-        shown.add_row(row.name, *marks, row.next_step.replace("[", r"\["))
+        shown.add_row(Text(row.name), marks(row), Text(row.next_step))
     return shown
+
+
+def legend() -> str:
+    named = (f"{label} {property_.title}{'*' if property_.needed else ''}" for label, property_ in zip(LABELS, PROPERTIES, strict=False))
+    return "✓ holds  ✗ does not  · does not apply  * needed for training\n" + "  ".join(named)
 
 
 def details(row: Row) -> str:

@@ -7,7 +7,6 @@ Two bodies are known. `json` is one object with exactly `name` and `arguments`. 
 from __future__ import annotations
 
 import ast
-import functools
 import json
 import re
 import warnings
@@ -21,7 +20,6 @@ from data.transcript import Json
 Schemas = Mapping[str, Json]
 FUNCTION = re.compile(r"\s*<function=([^>\n]+)>\n?")
 PARAMETER = re.compile(r"\s*<parameter=([^>\n]+)>\n")
-FUNCTION_CLOSE = "</function>"
 PARAMETER_END = "\n</parameter>"
 AFTER_PARAMETER = re.compile(r"\s*(?:<parameter=|</function>\s*\Z)")
 TYPES: dict[str, tuple[type, ...]] = {
@@ -71,9 +69,12 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
 def strict_json(text: str) -> Any:
     """`json.loads` without NaN, infinities and duplicate keys; raises `ValueError` or `RecursionError`."""
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    return STRICT.decode(text)
 
 
 def schemas_of(tools: list[Json] | None) -> Schemas | None:
@@ -163,6 +164,8 @@ def typed(text: str, schema: Json) -> Any:
     """A tagged value in the type that its schema names: text where that allows text, else strict JSON; a misfit is `Defect.WRONG_TYPE`."""
     kinds = schema.get("type", "string")
     kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    if kinds == ["string"]:
+        return text
     try:
         value = strict_json(text)
     except (ValueError, RecursionError):
@@ -180,40 +183,64 @@ class Scanner(Protocol):
     """Follows the growing text of a call a piece at a time."""
 
     name: str | None
-    in_string: bool
+
+    @property
+    def in_string(self) -> bool:
+        """Whether a string is open that may hold a wire token as data."""
+        ...
 
     def feed(self, piece: str) -> str:
         """Take the next piece; returns what it adds to the text of the arguments."""
         ...
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def _moves(piece: str, state: int) -> tuple[int, int, int]:
-    """What `piece` does to a JSON text: the state after it, by how much the depth changes, and the lowest depth on the way, from 0.
+class Move(NamedTuple):
+    """What a piece of text does to a JSON text: the state after it, and how the depth of brackets changes: in all, at least, at most."""
 
-    States: 0 outside strings, 1 inside, 2 inside and after a backslash.
+    state: int
+    change: int
+    low: int
+    high: int
+
+
+class Moves(dict[str, Move]):
+    """The move of each piece that was met in one state: 0 outside strings, 1 inside, 2 inside and after a backslash.
+
+    A table, because the pieces are those of a vocabulary and come again and again.
     """
-    depth = low = 0
-    for character in piece:
-        if state == 2:
-            state = 1
-        elif state == 1:
-            state = {"\\": 2, '"': 0}.get(character, 1)
-        elif character == '"':
-            state = 1
-        elif character in "{[":
-            depth += 1
-        elif character in "}]":
-            depth -= 1
-            low = min(low, depth)
-    return state, depth, low
+
+    def __init__(self, state: int) -> None:
+        super().__init__()
+        self.state = state
+
+    def __missing__(self, piece: str) -> Move:
+        state = self.state
+        depth = low = high = 0
+        for character in piece:
+            if state == 2:
+                state = 1
+            elif state == 1:
+                state = {"\\": 2, '"': 0}.get(character, 1)
+            elif character == '"':
+                state = 1
+            elif character in "{[":
+                depth += 1
+                high = max(high, depth)
+            elif character in "}]":
+                depth -= 1
+                low = min(low, depth)
+        self[piece] = Move(state, depth, low, high)
+        return self[piece]
+
+
+MOVES = (Moves(0), Moves(1), Moves(2))
 
 
 class JsonScanner:
     """A JSON body: whether a string is open, the call's name once known, and the text of its arguments, an object."""
 
     NAME = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*', re.DOTALL)
-    LONGEST_HEAD = 4096  # characters up to the arguments; a longer head is not searched for a name
+    LONGEST_HEAD = 4096  # characters up to the arguments; in a longer head no name is looked for
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -226,56 +253,55 @@ class JsonScanner:
         return self._state > 0
 
     def feed(self, piece: str) -> str:
-        state, change, low = _moves(piece, self._state)
-        if self._growing and self._depth + low < 2:
-            return self._end_arguments(piece)
-        if not self._growing and self.name is None and len(self._head) < self.LONGEST_HEAD:
-            return self._grow_head(piece)
-        self._state, self._depth = state, self._depth + change
-        return piece if self._growing else ""
-
-    def _grow_head(self, piece: str) -> str:
-        """Character by character, because the head may end anywhere in the piece."""
-        for at, character in enumerate(piece):
-            self._head += character
-            self._state, change, _ = _moves(character, self._state)
+        state, change, low, high = MOVES[self._state][piece]
+        if self._growing:
+            if low and self._depth + low < 2:
+                return self._by_character(piece)
+            self._state = state
             self._depth += change
-            if character in "{[" and self._depth == 2 and (found := self.NAME.fullmatch(self._head[:-1])):
-                self.name, self._growing, self._head = json.loads(found[1], strict=False), True, ""
-                return character + self.feed(piece[at + 1 :])
+            return piece
+        if self.name is None and len(self._head) < self.LONGEST_HEAD:
+            if self._depth + high >= 2:
+                return self._by_character(piece)
+            self._head += piece
+        self._state = state
+        self._depth += change
         return ""
 
-    def _end_arguments(self, piece: str) -> str:
-        for at, character in enumerate(piece):
-            self._state, change, _ = _moves(character, self._state)
+    def _by_character(self, piece: str) -> str:
+        """A piece in which the arguments may begin or end."""
+        added = ""
+        for character in piece:
+            self._state, change, _, _ = MOVES[self._state][character]
             self._depth += change
-            if self._depth < 2:
-                self._growing = False
-                self.feed(piece[at + 1 :])
-                return piece[: at + 1]
-        return piece
+            if self._growing:
+                added += character
+                self._growing = self._depth >= 2
+            elif self.name is None:
+                found = self.NAME.fullmatch(self._head) if change == 1 and self._depth == 2 else None
+                self._head += character
+                if found:
+                    self.name, self._growing, added = json.loads(found[1], strict=False), True, character
+        return added
 
 
 class TaggedScanner:
-    """A body of tagged parameters: the name once its tag is closed, then the parameters as they are spelled."""
+    """A body of tagged parameters: the name once its tag is closed, then everything up to the end of the call, as it is spelled."""
 
     in_string = False  # nothing in this format hides a wire token
 
     def __init__(self) -> None:
         self.name: str | None = None
-        self._head = self._tail = ""
-        self._growing = False
+        self._head = ""
 
     def feed(self, piece: str) -> str:
-        if self._growing:
-            self._tail = self._tail[-len(FUNCTION_CLOSE) :] + piece
-            self._growing = FUNCTION_CLOSE not in self._tail
+        if self.name is not None:
             return piece
-        if self.name is None and len(self._head) < JsonScanner.LONGEST_HEAD:
+        if len(self._head) < JsonScanner.LONGEST_HEAD:
             self._head += piece
             if ">" in piece and (found := FUNCTION.match(self._head)):
-                self.name, self._growing = found[1], True
-                return self.feed(self._head[found.end() :])
+                self.name = found[1]
+                return self._head[found.end() :]
         return ""
 
 

@@ -109,7 +109,8 @@ class Reader:
     def __init__(self, tokenizer: Any, wire: WireIds, in_reasoning: bool = False, tools: list[Json] | None = None) -> None:
         self.tokenizer, self.wire = tokenizer, wire
         self.schemas = schemas_of(tools)
-        self.in_reasoning = self.saw_reasoning = in_reasoning
+        self.saw_reasoning = False
+        self._set_reasoning(in_reasoning)
         self.segments: list[Segment] = []
         self.ended = False
         self._texts, self._body = texts_of(tokenizer, wire), BODIES[wire.form.body]
@@ -119,25 +120,37 @@ class Reader:
         self._pending: list[int] = []  # last ids of the region, whose text is not whole characters yet
         self._scanner: Scanner | None = None  # of the open call
         self._first_hidden: int | None = None  # index in the region of the first wire id that stood inside a string
+        self._named = False  # whether its name is known
         self._strings_hide = True
+        self._unusual = False  # whether the next id cannot simply be looked up: after the end, or within a character
         self._blocks = 0  # calls and malformed blocks so far
         self._events: list[Event] = []
 
     def feed(self, token: int) -> list[Event]:
         """Take the next generated id; returns what it made known. What follows the end of the turn is ignored."""
-        events: list[Event] = []
-        self._events = events
         text = self._texts[token]
+        if text is None or self._unusual:
+            return self._feed_unusual(token)
+        self._region.append(token)
+        self._pieces.append(text)
+        if self._scanner is None:
+            return [Event(self._kind, text)]
+        added = self._scanner.feed(text)
+        if self._named:
+            return [Event("arguments", added, self._blocks)] if added else []
+        return self._grow_head(added)
+
+    def _feed_unusual(self, token: int) -> list[Event]:
+        """Wire ids, parts of characters, and what follows them."""
+        self._events = []
         if self.ended:
-            return events
-        if text is not None and not self._pending:
-            self._region.append(token)
-            self._grow(text)
+            pass
         elif token == self.wire.turn_close:
             self._end_turn()
         else:
             self._step(token)
-        return events
+        self._unusual = self.ended or bool(self._pending)
+        return self._events
 
     def finish(self) -> Response:
         """The reading of everything fed so far."""
@@ -153,6 +166,10 @@ class Reader:
             segments=tuple(self.segments),
         )
 
+    def _set_reasoning(self, on: bool) -> None:
+        self.in_reasoning, self.saw_reasoning = on, self.saw_reasoning or on
+        self._kind: Literal["text", "reasoning"] = "reasoning" if on else "text"
+
     def _step(self, token: int) -> None:
         """Any id but the end of the turn."""
         wire = self.wire
@@ -164,8 +181,7 @@ class Reader:
         elif token in (wire.think_open, wire.think_close) and not self._scanner:
             self._flush()
             self._read += 1
-            self.in_reasoning = token == wire.think_open
-            self.saw_reasoning = True
+            self._set_reasoning(token == wire.think_open)
         else:
             self._region.append(token)
             self._pending.append(token)
@@ -188,16 +204,19 @@ class Reader:
     def _grow(self, text: str) -> None:
         """Whole characters more for the open region."""
         self._pieces.append(text)
-        scanner = self._scanner
-        if scanner is None:
-            self._events.append(Event("reasoning" if self.in_reasoning else "text", text))
-            return
-        known = scanner.name
-        added = scanner.feed(text)
-        if known is None and scanner.name is not None:
-            self._events.append(Event("call_name", scanner.name, self._blocks))
-        if added:
-            self._events.append(Event("arguments", added, self._blocks))
+        if self._scanner is None:
+            self._events.append(Event(self._kind, text))
+        else:
+            self._events += self._grow_head(self._scanner.feed(text))
+
+    def _grow_head(self, added: str) -> list[Event]:
+        """What a piece made known of a call, whose name may have become known with it."""
+        assert self._scanner is not None
+        events = [Event("arguments", added, self._blocks)] if added else []
+        if not self._named and self._scanner.name is not None:
+            self._named = True
+            events.insert(0, Event("call_name", self._scanner.name, self._blocks))
+        return events
 
     def _close_call(self) -> None:
         """The closing id, outside strings."""
@@ -212,7 +231,10 @@ class Reader:
             return
         block = [*self._region, self.wire.call_close]
         self._reset()
-        self._add(replace(read, in_reasoning=self.in_reasoning) if isinstance(read, Call) else self._malformed(block, read), len(block))
+        if isinstance(read, Defect):
+            self._add(self._malformed(block, read), len(block))
+        else:
+            self._add(replace(read, in_reasoning=True) if self.in_reasoning else read, len(block))
 
     def _reread(self) -> None:
         """No call came of the open block: end it at its first hidden wire id, and read what follows again, hiding nothing."""
@@ -248,13 +270,14 @@ class Reader:
         """End a piece of text."""
         if self._region:
             end = self._read + len(self._region)
-            self.segments.append(Segment("reasoning" if self.in_reasoning else "text", self._text(), self._read, end))
+            self.segments.append(Segment(self._kind, self._text(), self._read, end))
             self._read = end
         self._reset()
 
     def _reset(self) -> None:
         self._region, self._pieces, self._pending = [], [], []
         self._scanner = self._first_hidden = None
+        self._named = False
 
     def _add(self, value: Call | Malformed, length: int) -> None:
         """A block of `length` ids is finished."""

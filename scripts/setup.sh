@@ -69,7 +69,7 @@ make_venv() {
 pip_install() { # step, arguments of pip install
   local step=$1
   shift
-  .venv/bin/python -m pip install -q --retries 5 --no-input --disable-pip-version-check "$@" >"$LOG" 2>&1 && return
+  .venv/bin/python -m pip install -q --no-compile --retries 5 --no-input --disable-pip-version-check "$@" >"$LOG" 2>&1 && return
   printf 'last lines of %s:\n' "$LOG" >&2
   tail -n 12 "$LOG" | cut -c 1-200 | sed 's/^/  | /' >&2
   fail "step '$step'" "pip install failed (lines above)" "every package installed" \

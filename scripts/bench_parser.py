@@ -1,0 +1,190 @@
+"""Time of the reader per streamed token, beside vLLM's parsers when vLLM is installed: `python scripts/bench_parser.py`
+
+Each output is fed token by token, as a server gets it: its ids to our reader, and to a vLLM parser the text so far, the new text and the
+ids, which is what vLLM's server passes. Flat cost means that a token costs the same at 8,000 tokens as at 200. Rows go to `--json F`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from transformers import PreTrainedTokenizerBase
+
+from data.response import Reader, read_response
+from data.tokenizer import load_tokenizer
+from data.transcript import Json
+from data.wire import HERMES, TAGGED, WireFormat, read_ids
+
+LENGTHS = (200, 2000, 8000)
+WORDS = "the quick brown fox, jumps over a lazy dog; 42 times (or so) and then naps.\n    return value + 1\n"
+TOOLS: list[Json] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "write_file",
+            "description": "Write a file.",
+            "parameters": {"type": "object", "properties": {"path": {"type": "string"}, "content": {"type": "string"}}},
+        },
+    }
+]
+
+
+class Output(NamedTuple):
+    """What a model might write, as ids: one call or text or many calls of about `length` tokens."""
+
+    kind: str
+    form: WireFormat
+    length: int
+    ids: list[int]
+
+
+def spelled(form: WireFormat, content: str) -> str:
+    """One call of `write_file`."""
+    if form.body == "json":
+        body = json.dumps({"name": "write_file", "arguments": {"path": "a.py", "content": content}})
+    else:
+        body = f"<function=write_file>\n<parameter=path>\na.py\n</parameter>\n<parameter=content>\n{content}\n</parameter>\n</function>"
+    return f"{form.call_open}\n{body}\n{form.call_close}"
+
+
+def outputs(tokenizer: PreTrainedTokenizerBase) -> Iterator[Output]:
+    """Text, one long call and many short ones, in both formats and all lengths."""
+    for form in (HERMES, TAGGED):
+        for length in LENGTHS:
+            text = WORDS * (length // 10)
+            for kind, written in (
+                ("text", text),
+                ("one long call", spelled(form, text)),
+                ("many calls", "\n".join(spelled(form, f"print({i})") for i in range(length // 12))),
+            ):
+                ids = tokenizer.encode(written, add_special_tokens=False)[: length - 2]
+                closing = tokenizer.encode(spelled(form, "")[-len(form.call_close) :], add_special_tokens=False)
+                yield Output(kind, form, length, ids + (closing if kind == "one long call" else []))
+
+
+def seconds(run: Callable[[], Any], repeats: int) -> float:
+    """Processor time of the fastest of `repeats`, without garbage collection: what the code costs, not what else the machine was doing."""
+    times = []
+    gc.disable()
+    try:
+        for _ in range(repeats):
+            began = time.process_time()
+            run()
+            times.append(time.process_time() - began)
+    finally:
+        gc.enable()
+    return min(times)
+
+
+def stream_ours(output: Output, tokenizer: PreTrainedTokenizerBase) -> Callable[[], Any]:
+    wire = read_ids(tokenizer, output.form)
+
+    def run() -> Any:
+        reader = Reader(tokenizer, wire, tools=TOOLS)
+        feed = reader.feed
+        for token in output.ids:
+            feed(token)
+        return reader.finish()
+
+    return run
+
+
+def vllm_parsers() -> dict[str, Any]:
+    """vLLM's tool parser classes by name; empty where vLLM is not installed."""
+    try:
+        from vllm.tool_parsers import ToolParserManager
+    except ImportError:
+        return {}
+    return {name: ToolParserManager.get_tool_parser(name) for name in ("hermes", "qwen3_coder", "hf")}
+
+
+def stream_vllm(output: Output, tokenizer: PreTrainedTokenizerBase, parser_class: Any) -> Callable[[], Any]:
+    """The loop of vLLM's chat server around a tool parser."""
+    from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+
+    request = ChatCompletionRequest(messages=[{"role": "user", "content": "x"}], model="m", tools=TOOLS)
+    pieces = [str(tokenizer.decode([token])) for token in output.ids]
+
+    def run() -> None:
+        parser = parser_class(tokenizer, request.tools)
+        before, ids = "", list[int]()
+        for token, piece in zip(output.ids, pieces, strict=True):
+            after = before + piece
+            ids.append(token)
+            parser.extract_tool_calls_streaming(before, after, piece, ids[:-1], ids, [token], request)
+            before = after
+
+    return run
+
+
+PEERS = {HERMES.name: ("hermes", "hf"), TAGGED.name: ("qwen3_coder", "hf")}
+
+
+def measure(output: Output, tokenizer: PreTrainedTokenizerBase, parsers: dict[str, Any], repeats: int) -> list[dict[str, Any]]:
+    """Rows `{name, value, unit, peer, peer_value, ratio, n}`: microseconds a streamed token, and milliseconds one-shot."""
+    name, n = f"{output.form.name}, {output.kind}, {output.length} tokens", len(output.ids)
+    streamed = seconds(stream_ours(output, tokenizer), repeats) * 1e6 / n
+    wire = read_ids(tokenizer, output.form)
+    once = seconds(lambda: read_response(output.ids, tokenizer, wire, tools=TOOLS), repeats) * 1e3
+    rows: list[dict[str, Any]] = [{"name": f"{name}, one-shot", "value": once, "unit": "ms", "n": repeats}]
+    row = {"name": name, "value": streamed, "unit": "µs/token", "n": repeats}
+    for peer in PEERS[output.form.name] if parsers else ():
+        theirs = seconds(stream_vllm(output, tokenizer, parsers[peer]), 1) * 1e6 / n
+        rows.append({**row, "peer": f"vllm {peer}", "peer_value": theirs, "ratio": theirs / streamed})
+    return rows if parsers else [row, *rows]
+
+
+def shown(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="time of the reader", title_justify="left")
+    for head in ("output", "ours", "unit", "peer", "peer's", "times"):
+        table.add_column(head, justify="right" if head in ("ours", "peer's", "times") else "left")
+    for row in rows:
+        peer = (row["peer"], f"{row['peer_value']:.1f}", f"{row['ratio']:.1f}") if "peer" in row else ("", "", "")
+        table.add_row(row["name"], f"{row['value']:.2f}", row["unit"], *peer)
+    return table
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="outputs/quickstart/base", help="folder or Hub id of a tokenizer (default %(default)s)")
+    parser.add_argument("--repeats", type=int, default=20, help="the fastest of this many (default %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the rows")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    console = Console()
+    tokenizer = load_tokenizer(args.model)
+    parsers = vllm_parsers()
+    todo = list(outputs(tokenizer))
+    rows = [
+        row
+        for output in track(todo, description="measure", console=console, transient=True)
+        for row in measure(output, tokenizer, parsers, args.repeats)
+    ]
+    console.print(shown(rows))
+    streamed = [row["value"] for row in rows if row["unit"] == "µs/token"]
+    console.print(f"streamed: median {statistics.median(streamed):.2f} µs a token, slowest {max(streamed):.2f}")
+    if not parsers:
+        console.print(
+            "vLLM is not installed here: run this script with the Python of an environment that has it to see its parsers beside ours"
+        )
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
