@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from data.render import prompt_ids
+from eval.cache import merged
 from eval.case import Case
 
 PREFILL_ROWS = 8
@@ -103,10 +104,7 @@ class TransformersBackend:
             part = slice(start, start + PREFILL_ROWS)
             caches.append(DynamicCache(config=self.model.config))
             logits.append(self._forward(ids[part], mask[part], positions[part], caches[-1]))
-        for layer, *others in zip(*(cache.layers for cache in caches), strict=True):
-            layer.keys = torch.cat([layer.keys, *(other.keys for other in others)])
-            layer.values = torch.cat([layer.values, *(other.values for other in others)])
-        return torch.cat(logits), caches[0]
+        return torch.cat(logits), merged(caches)
 
 
 def batches(cases: Sequence[Case], prompts: dict[str, list[int]], size: int) -> Iterator[list[Case]]:

@@ -29,17 +29,23 @@ from data.precision import compute_dtype
 from eval.report import metrics_table
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE_FRACTION = 1 / 6  # the base is measured on every sixth case: it dumps code to the end of each budget
-NOMINAL_MINUTES = 11.5
+BASE_FRACTION = 1 / 8  # the base is measured on every eighth case: it dumps code to the end of each budget
+NOMINAL_MINUTES = 15.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One command and the folder whose manifest says that it is finished."""
+    """One command, the folder whose manifest says that it is finished, and the stages whose folders it reads."""
 
     name: str
     folder: Path
     command: list[str]
+    needs: tuple[str, ...] = ()
+
+    def key(self, keys: dict[str, str]) -> str:
+        """Changes with the command, the configuration files that it names, and the stages that it needs: then it must run again."""
+        files = [(ROOT / part).read_text() for part in self.command if part.endswith(".yaml")]
+        return hashlib.sha256("\0".join([*self.command, *files, *(keys[name] for name in self.needs)]).encode()).hexdigest()[:12]
 
 
 class Quickstart:
@@ -48,6 +54,7 @@ class Quickstart:
     def __init__(self, out: Path, minutes: float, console: Console) -> None:
         self.out, self.minutes, self.console = out, minutes, console
         self.log = out / "stages.json"
+        self.keys: dict[str, str] = {}
         self.seconds: dict[str, float] = json.loads(self.log.read_text()) if self.log.is_file() else {}
 
     def folder(self, name: str) -> Path:
@@ -66,7 +73,6 @@ class Quickstart:
         python = [sys.executable, "-m"]
         base, data, adapter, merged = (self.folder(name) for name in ("base", "data", "adapter", "merged"))
         evaluate = [*python, "eval.run", "--config", "configs/eval/quickstart.yaml", "--model", str(base)]
-        launch = [*python, "accelerate.commands.launch", "--quiet", "--config_file", "accelerate_configs/cpu.yaml", "train/sft.py"]
         dtype = str(compute_dtype()).removeprefix("torch.")
         options = {
             "config": "configs/sft/smollm2_quickstart.yaml",
@@ -77,20 +83,21 @@ class Quickstart:
             "dtype": dtype,
             "bf16": str(dtype == "bfloat16").lower(),
         }
-        train = [*launch, *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
+        # One process on a CPU needs no launcher, and without one Ctrl-C reaches the trainer alone, which saves a checkpoint.
+        train = [sys.executable, "train/sft.py", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
         eval_base, eval_adapter = self.folder("eval-base"), self.folder("eval-adapter")
         return [
             Stage("base", base, [*python, "train.base", "--name", "embedded:smollm2-135m", "--out", str(base)]),
             Stage("data", data, [*python, "data.build", "--config", str(self.data_config()), "--out", str(data)]),
-            Stage("evaluate base", eval_base, [*evaluate, "--out", str(eval_base), "--fraction", str(BASE_FRACTION)]),
-            Stage("train", adapter, train),
-            Stage("evaluate adapter", eval_adapter, [*evaluate, "--adapter", str(adapter), "--out", str(eval_adapter)]),
-            Stage("export", merged, [*python, "train.export", "--adapter", str(adapter), "--out", str(merged)]),
+            Stage("evaluate base", eval_base, [*evaluate, "--out", str(eval_base), "--fraction", str(BASE_FRACTION)], ("base",)),
+            Stage("train", adapter, train, ("base", "data")),
+            Stage("evaluate adapter", eval_adapter, [*evaluate, "--adapter", str(adapter), "--out", str(eval_adapter)], ("train",)),
+            Stage("export", merged, [*python, "train.export", "--adapter", str(adapter), "--out", str(merged)], ("train",)),
         ]
 
     def run(self, stage: Stage, number: int, total: int) -> None:
         """Run one stage unless its manifest stands; time is added up over interrupted attempts."""
-        key = hashlib.sha256(" ".join(stage.command).encode()).hexdigest()[:12]
+        key = self.keys[stage.name] = stage.key(self.keys)
         stamp = self.out / f".{stage.name.replace(' ', '-')}.key"
         self.console.rule(f"[bold]{number}/{total} {stage.name}", align="left")
         if read_manifest(stage.folder) and stamp.is_file() and stamp.read_text() == key:
@@ -102,7 +109,7 @@ class Quickstart:
         stamp.write_text(key)
         began = time.monotonic()
         try:
-            status = subprocess.run(stage.command, cwd=ROOT, check=False).returncode
+            status = run_to_end(stage.command)
         finally:
             self.seconds[stage.name] = round(self.seconds.get(stage.name, 0.0) + time.monotonic() - began, 1)
             write_json(self.log, self.seconds)
@@ -136,6 +143,16 @@ class Quickstart:
         table.add_row(*(f"{value:.0f}" for value in self.seconds.values()), f"{summary['wall_seconds_total']:.0f}")
         self.console.print(table)
         self.console.print(f"{self.out / 'summary.json'}  {self.out / 'report.html'}  merged model: {self.folder('merged')}", markup=False)
+
+
+def run_to_end(command: list[str]) -> int:
+    """Exit status of a stage. Ctrl-C reaches the stage, too, which saves what it has: it is waited for before this process stops."""
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
 
 
 def flat(result: dict[str, Any]) -> dict[str, Any]:
