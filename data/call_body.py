@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -58,6 +59,10 @@ class _DuplicateKey(ValueError):
     pass
 
 
+class _NotFinite(ValueError):
+    pass
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -69,7 +74,14 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise _NotFinite(f"{text} is too large to be written as JSON again")
+    return value
+
+
+STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def strict_json(text: str) -> Any:
@@ -102,6 +114,8 @@ def _read_json(text: str, schemas: Schemas) -> Call | Defect:
         value = strict_json(text)
     except _DuplicateKey:
         return Defect.DUPLICATE_KEY
+    except _NotFinite:
+        return Defect.NOT_JSON
     except (ValueError, RecursionError):
         return Defect.PYTHON_LITERAL if _is_python_literal(text) else Defect.NOT_JSON
     if not isinstance(value, dict):
@@ -122,7 +136,7 @@ def _is_python_literal(text: str) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return isinstance(ast.literal_eval(text.strip()), dict)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # TypeError: the key of {[1]: 2} is no key
         return False
 
 
