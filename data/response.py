@@ -21,7 +21,7 @@ from data.wire import WireIds
 
 __all__ = ["Call", "Defect", "Event", "Malformed", "Reader", "Response", "Segment", "opens_reasoning", "read_response", "read_text"]
 
-LONGEST_CHARACTER = 8  # ids that may spell parts of one character before it is given up
+MOST_PENDING = 8  # ids that spell no whole character at their end before those that cannot be part of one are let go
 
 
 @dataclass(frozen=True)
@@ -186,9 +186,22 @@ class Reader:
             self._region.append(token)
             self._pending.append(token)
             text = self._decoded(self._pending)
-            if not text.endswith("\ufffd") or len(self._pending) == LONGEST_CHARACTER:
+            if not text.endswith("\ufffd"):
                 self._pending = []
                 self._grow(text)
+            elif len(self._pending) == MOST_PENDING:
+                self._let_go(text)
+
+    def _let_go(self, text: str) -> None:
+        """Of pending ids, all but those that may still be the beginning of a character: the first cut that changes no text."""
+        for at in range(len(self._pending) - 1, 0, -1):
+            head, tail = self._decoded(self._pending[:at]), self._decoded(self._pending[at:])
+            if head + tail == text:
+                self._pending = self._pending[at:]
+                self._grow(head)
+                return
+        self._pending = []
+        self._grow(text)
 
     def _hides(self, token: int) -> bool:
         """Whether the wire id `token` stands inside a JSON string, where it is data."""
@@ -267,7 +280,10 @@ class Reader:
         self._flush()
 
     def _flush(self) -> None:
-        """End a piece of text."""
+        """End a piece of text; the beginning of a character at its end is told as it stands."""
+        if self._pending:
+            text, self._pending = self._decoded(self._pending), []
+            self._grow(text)
         if self._region:
             end = self._read + len(self._region)
             self.segments.append(Segment(self._kind, self._text(), self._read, end))
