@@ -176,8 +176,7 @@ def _parameter_end(text: str, at: int) -> int | None:
 
 def typed(text: str, schema: Json) -> Any:
     """A tagged value in the type that its schema names: text where that allows text, else strict JSON; a misfit is `Defect.WRONG_TYPE`."""
-    kinds = schema.get("type", "string")
-    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    kinds = _kinds(schema)
     if kinds == ["string"]:
         return text
     try:
@@ -187,6 +186,16 @@ def typed(text: str, schema: Json) -> Any:
     if not isinstance(value, Defect) and any(_is_a(value, kind) for kind in kinds if kind != "string"):
         return value
     return text if "string" in kinds else Defect.WRONG_TYPE
+
+
+def _kinds(schema: Any) -> list[str]:
+    """The types that a schema names, itself or in its alternatives; one that names none is taken for text."""
+    if not isinstance(schema, dict):
+        return ["string"]
+    if "type" in schema:
+        return [schema["type"]] if isinstance(schema["type"], str) else list(schema["type"])
+    alternatives = [inner for key in ("anyOf", "oneOf") for inner in schema.get(key, ())]
+    return [kind for inner in alternatives for kind in _kinds(inner)] or ["string"]
 
 
 def _is_a(value: Any, kind: str) -> bool:
@@ -302,7 +311,7 @@ class JsonScanner:
 class TaggedScanner:
     """A body of tagged parameters: the name once its tag is closed, then everything up to the end of the call, as it is spelled."""
 
-    in_string = False  # nothing in this format hides a wire token
+    in_string = False  # nothing quotes a value: if it hid a closing id, one that is never closed would swallow the next call
 
     def __init__(self) -> None:
         self.name: str | None = None

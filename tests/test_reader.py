@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerBase
 
-from data.call_body import read_call, schemas_of
+from data.call_body import read_call, schemas_of, typed
 from data.response import Call, Defect, Event, Reader, Response, opens_reasoning, read_response, read_text
 from data.wire import TAGGED, read_ids
 
@@ -157,6 +157,29 @@ def test_tagged_calls_are_read_from_ids(tokenizer: PreTrainedTokenizerBase) -> N
     response = read_response(encoded(tokenizer, text), tokenizer, read_ids(tokenizer, TAGGED), tools=TOOLS)
     assert response.calls == (Call("f", {"path": "a"}),)
     assert [block.defect for block in response.malformed] == [Defect.WRONG_TYPE]
+
+
+def test_tagged_value_that_never_closes_does_not_swallow_the_next_call(tokenizer: PreTrainedTokenizerBase) -> None:
+    call = f"<tool_call>{tagged(('path', 'a'))}</tool_call>"
+    for cut in ("<tool_call>\n<function=f>\n<parameter=path>\nab</tool_call>", "<tool_call>\n<function=f>\n<parameter=path>\nab"):
+        response = read_response(encoded(tokenizer, cut, call, call), tokenizer, read_ids(tokenizer, TAGGED), tools=TOOLS)
+        assert response.calls == (Call("f", {"path": "a"}),) * 2, cut
+        assert [block.text for block in response.malformed] == [cut]
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "value"),
+    [
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "5", 5),
+        ({"oneOf": [{"type": "string"}, {"type": "array"}]}, "[5]", [5]),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "five", Defect.WRONG_TYPE),
+        ({"anyOf": [{"enum": ["5"]}]}, "5", "5"),
+        ({}, "5", "5"),
+        (True, "5", "5"),
+    ],
+)
+def test_tagged_value_has_a_type_that_its_schema_names(schema: Any, text: str, value: Any) -> None:
+    assert typed(text, schema) == value
 
 
 def test_prompt_decides_where_reading_starts(smollm3: PreTrainedTokenizerBase) -> None:
