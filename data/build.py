@@ -27,7 +27,7 @@ from data.sources.dialogue import KINDS, generate
 from data.sources.jsonl import Rejected, read_rows
 from data.split import Split, split_of
 from data.transcript import Transcript, UserMessage
-from data.validate import problems
+from data.validate import problems, wire_literals
 
 
 class _Strict(BaseModel):
@@ -127,6 +127,11 @@ def build(config: BuildConfig, console: Console) -> tuple[dict[Split, list[Trans
     return splits, rejected
 
 
+def with_literals(splits: dict[Split, list[Transcript]]) -> dict[Split, int]:
+    """How many rows of each split spell a wire token out."""
+    return {split: sum(bool(wire_literals(row)) for row in rows) for split, rows in splits.items()}
+
+
 def write(out: Path, splits: dict[Split, list[Transcript]], rejected: list[Rejected], fields: dict[str, Any]) -> None:
     """Write into a temporary folder beside `out`, then move the files in and write the manifest."""
     out.mkdir(parents=True, exist_ok=True)
@@ -159,11 +164,15 @@ def main() -> int:
         "rows": {split: len(rows) for split, rows in splits.items()},
         "kinds": {split: dict(Counter(str(row.meta.get("kind", row.source)) for row in rows)) for split, rows in splits.items()},
         "rejected": dict(Counter(row.rule for row in rejected)),
+        "wire_literals": with_literals(splits),
         "checked_against_bfcl": bfcl_folder() is not None,
     }
     write(args.out, splits, rejected, fields)
     for row in rejected[:5]:
         console.print(f"rejected {row.place}: {row.message}", style="yellow", markup=False)
+    if any(fields["wire_literals"].values()):
+        spelled = f"rows that spell a wire token out: {fields['wire_literals']}; trained as text, real ids on a server"
+        console.print(spelled, style="yellow", markup=False)
     clean = "training rows share no tool name and no run of seven words with BFCL"
     against = clean if fields["checked_against_bfcl"] else "bfcl-eval is absent: not compared with it"
     console.print(f"{args.out}: {fields['rows']}, {len(rejected)} rejected; {against}", markup=False)

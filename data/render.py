@@ -19,7 +19,8 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from data.transcript import Json, Transcript
 from data.wire import form_of
 
-MARKS = "\ue000\uf8ff\U000f0000"  # private-use characters: the first that a conversation does not hold marks the cuts in it
+# Private-use characters: the first that a conversation does not hold marks the cuts in it
+MARKS = (*map(chr, range(0xE000, 0xF900)), *map(chr, range(0xF0000, 0xFFFFE)))
 
 
 class Rendered(NamedTuple):

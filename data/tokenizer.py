@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 
 from data.response_schema import response_template
-from data.wire import HERMES, WireFormat, form_of, missing_tokens, single_id
+from data.wire import HERMES, TAGGED, WireFormat, form_of, missing_tokens, single_id
 
 TEMPLATES = Path(str(resources.files("data"))) / "templates"
 
@@ -31,13 +32,55 @@ def template_path(family: str) -> Path:
     return path
 
 
-def family_of(tokenizer: PreTrainedTokenizerBase, wire: WireFormat = HERMES) -> str:
-    """The template folder for a tokenizer: by the reasoning tokens, which SmolLM3 has and SmolLM2 lacks."""
-    if single_id(tokenizer, wire.turn_open) is None:
+@dataclass(frozen=True)
+class Family:
+    """A model family that has a template of ours, a folder of `data/templates`, and how its tokenizer is told.
+
+    A chat template belongs to the family if it holds every text of `has` and none of `lacks`: upstream's does, and so does ours, because
+    a tokenizer that we saved must be known again. `tokens` must be single ids then; those of calls may still be added.
+    """
+
+    name: str
+    has: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = (HERMES.turn_open, HERMES.turn_close)
+
+
+SMOLLM = "named SmolLM, trained by Hugging Face"
+THINKING = (HERMES.turn_open, HERMES.turn_close, HERMES.think_open, HERMES.think_close)
+FAMILIES = (
+    Family("smollm2", has=(SMOLLM,), lacks=("Reasoning Mode",)),
+    Family("smollm3", has=(SMOLLM, "Reasoning Mode"), tokens=THINKING),
+    Family("qwen2_5", has=("You are Qwen, created by Alibaba Cloud.", HERMES.call_open), lacks=("<function=",)),
+    # Qwen3.5 and later have the same rule for past reasoning, but tagged calls; Qwen3-Instruct-2507 has no such rule
+    Family("qwen3", has=(HERMES.turn_open, HERMES.call_open, "last_query_index", "enable_thinking"), lacks=(SMOLLM, "<function="),
+           tokens=THINKING),
+    Family("qwen3_coder", has=("You are Qwen, a helpful AI assistant that can interact with a computer", *TAGGED.signature)),
+)  # fmt: skip
+
+
+def matching(template: str) -> list[Family]:
+    """The families whose signature a chat template bears: one, or none for a template that ours do not replace."""
+    return [
+        family for family in FAMILIES if all(text in template for text in family.has) and not any(text in template for text in family.lacks)
+    ]
+
+
+def family_of(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The template folder for a tokenizer, by the chat template that it came with; `TemplateError` where none of ours replaces it."""
+    held = tokenizer.chat_template
+    found = matching(held) if isinstance(held, str) else []
+    if len(found) != 1:
+        state = "bears no family's signature" if held else "is absent"
+        known = ", ".join(family.name for family in FAMILIES)
+        raise TemplateError(f"{tokenizer.name_or_path}: its chat template {state}; known are {known}\nremedy: --template FILE.jinja")
+    missing = [text for text in found[0].tokens if single_id(tokenizer, text) is None]
+    if missing:
         raise TemplateError(
-            f"{tokenizer.name_or_path}: has no {wire.turn_open} token, so none of our templates fits\nremedy: --template FILE.jinja"
+            f"{tokenizer.name_or_path}: has the chat template of {found[0].name}, but not its tokens {' '.join(missing)}\n"
+            "remedy: --template FILE.jinja"
         )
-    return "smollm2" if single_id(tokenizer, wire.think_open) is None else "smollm3"
+    return found[0].name
 
 
 def attach_template(tokenizer: PreTrainedTokenizerBase, template: Path) -> None:

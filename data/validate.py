@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import jsonschema
 from jsonschema.exceptions import SchemaError
 
 from data.transcript import AssistantMessage, FunctionCall, SystemMessage, Tool, ToolMessage, Transcript, UserMessage
+from data.wire import HERMES, WireFormat
 
 
 class InvalidTranscript(ValueError):
@@ -69,3 +71,25 @@ def validate(transcript: Transcript) -> Transcript:
     for rule, message in problems(transcript):
         raise InvalidTranscript(rule, message)
     return transcript
+
+
+def wire_literals(transcript: Transcript, wire: WireFormat = HERMES) -> list[tuple[str, str]]:
+    """`(place, token)` for each text of the messages and tools that spells a wire token out; keys of arguments and schemas count too.
+
+    No rule is broken: `data.render` trains it as text. But a server makes real ids of it, so such a row trains other ids than are served.
+    """
+    held = {"messages": [message.model_dump() for message in transcript.messages], "tools": transcript.tool_dicts() or []}
+    return [(place, token) for place, text in _texts(held, "") for token in wire.texts if token in text]
+
+
+def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Every text in nested JSON with its path, such as `messages[0].content`."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield f"{place} key", key
+            yield from _texts(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, f"{place}[{index}]")

@@ -1,4 +1,4 @@
-"""Tokenizers that tests run over: two toys built in memory, and SmolLM3's real one where its files lie beside the repository."""
+"""Tokenizers that tests run over: a toy of each family, and SmolLM3's real one where its files lie beside the repository."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from data.tokenizer import attach_template, load_tokenizer, template_path
 from tests.toy import toy_tokenizer
 
 SMOLLM3 = Path(__file__).parents[2] / "shared" / "smollm3"
+JSON_CALLS = ["toy-smollm2", "toy-smollm3", "toy-qwen2_5", "toy-qwen3", "smollm3"]
 
 
 @cache
 def _load(name: str) -> PreTrainedTokenizerBase:
     if name != "smollm3":
-        return toy_tokenizer(thinking=name == "toy-smollm3")
+        return toy_tokenizer(family=name.removeprefix("toy-"))
     tokenizer = load_tokenizer(str(SMOLLM3))
     attach_template(tokenizer, template_path("smollm3"))
     return tokenizer
@@ -30,9 +31,21 @@ def named_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return _load(name)
 
 
-@pytest.fixture(scope="session", params=["toy-smollm2", "toy-smollm3", "smollm3"])
-def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+@pytest.fixture(scope="session", params=[*JSON_CALLS, "toy-qwen3_coder"])
+def any_family(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
     """Every family."""
+    return named_tokenizer(request.param)
+
+
+@pytest.fixture(scope="session", params=JSON_CALLS)
+def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+    """Every family whose calls are JSON."""
+    return named_tokenizer(request.param)
+
+
+@pytest.fixture(scope="session", params=["toy-smollm3", "toy-qwen3", "smollm3"])
+def thinker(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+    """Every family that reasons."""
     return named_tokenizer(request.param)
 
 
@@ -46,3 +59,9 @@ def smollm3(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
 def smollm2() -> PreTrainedTokenizerBase:
     """A tokenizer without think tokens and SmolLM2's template."""
     return named_tokenizer("toy-smollm2")
+
+
+@pytest.fixture(scope="session")
+def coder() -> PreTrainedTokenizerBase:
+    """Qwen3-Coder's: calls are tagged parameters."""
+    return named_tokenizer("toy-qwen3_coder")

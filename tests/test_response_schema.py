@@ -118,3 +118,27 @@ def test_response_template_is_saved_with_the_tokenizer(smollm2: PreTrainedTokeni
     assert loaded.response_template == smollm2.response_template
     assert loaded.chat_template == smollm2.chat_template
     assert read(loaded, f"{CALL_TEXT}<|im_end|>")["tool_calls"] == [call({})]
+
+
+TYPED: dict[str, Any] = {
+    "s": ("string", "one\n</b>"), "e": ("string", ""), "d": ("string", "3"), "i": ("integer", -3), "n": ("number", 0.5),
+    "b": ("boolean", True), "o": ("object", {"ä": [None, "</b>"]}), "l": ("array", [1, "a"]),
+}  # fmt: skip
+TYPED_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "f", "parameters": {"type": "object", "properties": {key: {"type": kind} for key, (kind, _) in TYPED.items()}}},
+}
+
+
+@pytest.mark.parametrize("content", ["", "Let me look."])
+@pytest.mark.parametrize("count", [1, 2])
+def test_tagged_calls_are_read_back_with_the_tools(coder: PreTrainedTokenizerBase, content: str, count: int) -> None:
+    arguments = {key: value for key, (_, value) in TYPED.items()}
+    turn = {**({"content": content} if content else {}), "tool_calls": [call(arguments), call({})][:count]}
+    transcript = Transcript.model_validate({"id": "t", "tools": [TYPED_TOOL], "messages": [USER, {"role": "assistant", **turn}]})
+    rendered = render(transcript, coder)
+    ((start, end),) = rendered.spans()
+    prefix, generated = rendered.input_ids[:start], rendered.input_ids[start:end]
+    assert coder.parse_response(generated, prefix=prefix, tools=[TYPED_TOOL]) == {"role": "assistant", **turn}
+    untyped = coder.parse_response(generated, prefix=prefix)["tool_calls"][0]["function"]["arguments"]
+    assert {key: untyped[key] for key in ("d", "i", "b")} == {"d": "3", "i": "-3", "b": "true"}
