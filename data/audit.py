@@ -20,7 +20,7 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from data.errors import UserError, reported
-from data.probe import Probe
+from data.probe import SPECIAL_TOKENS, Probe
 from data.properties import PROPERTIES, Finding, Status, Subject, failures, findings
 from data.tokenizer import TEMPLATES, load_tokenizer
 
@@ -56,7 +56,7 @@ class Row(NamedTuple):
 def of_file(path: Path, name: str) -> Row:
     """A bare template."""
     try:
-        return Row(name, findings(Subject(name, Probe(path.read_text(encoding="utf-8")))))
+        return Row(name, findings(Subject(name, Probe(path.read_text(encoding="utf-8"), dict(SPECIAL_TOKENS)))))
     except (OSError, UnicodeDecodeError) as error:
         return Row(name, {}, f"cannot be read: {error}")
 

@@ -159,20 +159,20 @@ def main() -> int:
     console = Console()
     config = load_config(args.config)
     splits, rejected = build(config, console)
+    spelled = with_literals(splits)
     fields = {
         "config": config.model_dump(mode="json"),
         "rows": {split: len(rows) for split, rows in splits.items()},
         "kinds": {split: dict(Counter(str(row.meta.get("kind", row.source)) for row in rows)) for split, rows in splits.items()},
         "rejected": dict(Counter(row.rule for row in rejected)),
-        "wire_literals": with_literals(splits),
+        "wire_literals": spelled,
         "checked_against_bfcl": bfcl_folder() is not None,
     }
     write(args.out, splits, rejected, fields)
     for row in rejected[:5]:
         console.print(f"rejected {row.place}: {row.message}", style="yellow", markup=False)
-    if any(fields["wire_literals"].values()):
-        spelled = f"rows that spell a wire token out: {fields['wire_literals']}; trained as text, real ids on a server"
-        console.print(spelled, style="yellow", markup=False)
+    if any(spelled.values()):
+        console.print(f"rows that spell a wire token out: {spelled}; trained as text, real ids on a server", style="yellow", markup=False)
     clean = "training rows share no tool name and no run of seven words with BFCL"
     against = clean if fields["checked_against_bfcl"] else "bfcl-eval is absent: not compared with it"
     console.print(f"{args.out}: {fields['rows']}, {len(rejected)} rejected; {against}", markup=False)

@@ -19,7 +19,9 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from data.transcript import Json
 
 SECONDS = 5.0  # for one rendering
-TOKEN = re.compile(r"<[^<>\s]{1,48}>|\[/?[A-Z][A-Z_]*\]")  # what looks like a control token, in any family
+# What looks like a control token, in any family: <|im_end|>, [INST], MiniMax's [e~[
+TOKEN = re.compile(r"<[^<>\s]{1,48}>|\[/?[A-Z][A-Z_]*\]|[\[\]](?=[a-z!]*~)[a-z!~]{2,3}[\[\]]")
+SPECIAL_TOKENS = {"bos_token": "<probe_bos>", "eos_token": "<probe_eos>"}  # for a template without a tokenizer
 NAME, PARAMETER, SAYS = "probe_lookup", "probe_key", "Finds the probe's entry"
 ARGUMENT, RESULT = "probe_argument", "probe_result"
 PARAMETERS: Json = {"type": "object", "properties": {PARAMETER: {"type": "string", "description": "Its key"}}, "required": [PARAMETER]}
@@ -101,11 +103,10 @@ class Probe:
         return True
 
     def _render(self, template: str, messages: Sequence[Json], tools: bool, options: dict[str, Any]) -> Printed:
-        given = [{key: value for key, value in message.items() if value is not None} for message in messages]
         try:
             with time_limit(SECONDS):
                 rendered: Any = render_jinja_template(
-                    [given], tools=[TOOL] if tools else None, chat_template=template, **{**self.special_tokens, **options}
+                    [list(messages)], tools=[TOOL] if tools else None, chat_template=template, **{**self.special_tokens, **options}
                 )
         except ProbeError:
             raise

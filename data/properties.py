@@ -135,7 +135,7 @@ def argument_forms(subject: Subject) -> Finding:
         except ProbeError:
             printed[form] = None
     if printed["object"] is None:
-        return no("only JSON text is accepted")
+        return not_applicable("a call is refused") if printed["text"] is None else no("only JSON text is accepted")
     if printed["text"] is None:
         return no("only an object is accepted")
     if ARGUMENT not in printed["object"]:
@@ -144,11 +144,12 @@ def argument_forms(subject: Subject) -> Finding:
 
 
 def content_none(subject: Subject) -> Finding:
-    """OpenAI's API sends `content: null` beside calls; a missing key is the same to transformers."""
-    text = subject.probe.text([USER, calling({PARAMETER: ARGUMENT}), RETURNED, ANSWER])
-    if "None" in text.replace(subject.probe.text([USER, ANSWER]), ""):
-        return no("prints None")
-    return yes()
+    """OpenAI's API sends `content: null` beside calls. transformers drops the key before it renders; other engines keep it."""
+    empty = subject.probe.text([USER, CALLING])
+    subject.probe.text([USER, calling({PARAMETER: ARGUMENT})])
+    null = subject.probe.text([USER, calling({PARAMETER: ARGUMENT}, content=None)])
+    printed = next((word for word in ("None", "null") if null.count(word) > empty.count(word)), None)
+    return no(f"prints {printed}") if printed else yes()
 
 
 def result_shown(subject: Subject) -> Finding:
@@ -163,22 +164,23 @@ def result_shown(subject: Subject) -> Finding:
 
 def closes_system(subject: Subject) -> Finding:
     """The control token that ends a user's turn stands between the system text and the user's, with tools and without."""
-    closer = _first_token(_after(subject.probe.text([USER, ANSWER], tools=False), USER["content"]))
+    offers = [tools for tools in (False, True) if subject.probe.accepts([USER, ANSWER], tools)] or [True]
+    closer = _first_token(_after(subject.probe.text([USER, ANSWER], tools=offers[0]), USER["content"]))
     if closer is None:
         return not_applicable("turns are not closed by a token")
-    for tools in (False, True):
+    for tools in offers:
         text = subject.probe.text([SYSTEM, USER], tools=tools)
         if SYSTEM["content"] not in text:
             return no("the system text is dropped")
         between = text[text.index(SYSTEM["content"]) :].split(USER["content"])[0]
-        if closer not in between and TOKEN.search(between) and _opens_like(subject, closer):
+        if closer not in between and TOKEN.search(between) and _opens_like(subject, closer, tools):
             return no(f"the system turn is not closed with {closer} {'with' if tools else 'without'} tools")
     return yes()
 
 
-def _opens_like(subject: Subject, closer: str) -> bool:
+def _opens_like(subject: Subject, closer: str, tools: bool) -> bool:
     """Whether every role's turn is closed with the same token: an answer's is, too."""
-    return closer in _after(subject.probe.text([USER, ANSWER, AGAIN], tools=False), ANSWER["content"])
+    return closer in _after(subject.probe.text([USER, ANSWER, AGAIN], tools=tools), ANSWER["content"]).split(AGAIN["content"])[0]
 
 
 def _after(text: str, mark: str) -> str:
@@ -191,9 +193,12 @@ def _first_token(text: str) -> str | None:
 
 
 def independent_of_date(subject: Subject) -> Finding:
-    turns = [SYSTEM, USER] if subject.probe.accepts([SYSTEM, USER]) else [USER]
-    same = subject.probe.on("probe_monday", turns) == subject.probe.on("probe_tuesday", turns)
-    return yes() if same else no("the prompt holds today's date")
+    def dated(turns: list[Json]) -> bool:
+        return subject.probe.on("probe_monday", turns) != subject.probe.on("probe_tuesday", turns)
+
+    if subject.probe.accepts([SYSTEM, USER]) and dated([SYSTEM, USER]):
+        return no("the prompt holds today's date")
+    return no("without a system turn, the prompt holds today's date") if dated([USER]) else yes()
 
 
 # Whether it may be trained and continued
@@ -215,12 +220,22 @@ def _prefixes(subject: Subject, conversation: list[Json]) -> Finding:
     return yes()
 
 
+def _also_reasoning(subject: Subject, conversation: list[Json]) -> Finding:
+    """The same, and what becomes of it when the answers hold reasoning, which many templates cut from past turns."""
+    found = _prefixes(subject, conversation)
+    if found.status is not Status.YES:
+        return found
+    thinking = [{**turn, "reasoning_content": "probe_reason"} if turn["role"] == "assistant" else turn for turn in conversation]
+    other = _prefixes(subject, thinking)
+    return yes(f"but not with reasoning_content: {other.detail}" if other.status is Status.NO else "")
+
+
 def prefix_plain(subject: Subject) -> Finding:
-    return _prefixes(subject, [USER, ANSWER, AGAIN, {**ANSWER, "content": "probe_last"}])
+    return _also_reasoning(subject, PLAIN)
 
 
 def prefix_tools(subject: Subject) -> Finding:
-    return _prefixes(subject, [USER, CALLING, RETURNED, ANSWER, AGAIN, CALLING])
+    return _also_reasoning(subject, [USER, CALLING, RETURNED, ANSWER, AGAIN, CALLING])
 
 
 def generation_blocks(subject: Subject) -> Finding:
@@ -228,6 +243,7 @@ def generation_blocks(subject: Subject) -> Finding:
     return yes() if found else no("no {% generation %} block: there is no mask, so either everything is trained or nothing")
 
 
+PLAIN: list[Json] = [USER, ANSWER, AGAIN, {**ANSWER, "content": "probe_last"}]
 CONVERSATION: list[Json] = [USER, CALLING, RETURNED, ANSWER, AGAIN, {**ANSWER, "content": "probe_last"}]
 
 
@@ -243,19 +259,31 @@ def exact_mask(subject: Subject) -> Finding:
 
 
 def _mask_fault(probe: Probe, options: dict[str, bool]) -> str | None:
-    answers = [index for index, message in enumerate(CONVERSATION) if message["role"] == "assistant"]
-    printed = probe.printed(CONVERSATION, **options)
+    conversation = CONVERSATION if probe.accepts(CONVERSATION) else PLAIN  # that a call or a result is refused is told elsewhere
+    answers = [index for index, message in enumerate(conversation) if message["role"] == "assistant"]
+    printed = probe.printed(conversation, **options)
     if len(printed.spans) != len(answers):
         return f"{len(answers)} assistant turns, {len(printed.spans)} generation blocks"
     for index, (start, end) in zip(answers, printed.spans, strict=True):
-        prompt = probe.text(CONVERSATION[:index], add_generation_prompt=True, **options)
+        prompt = probe.text(conversation[:index], add_generation_prompt=True, **options)
+        supplied = _supplied(prompt, printed.text)
         if RESULT in printed.text[start:end]:
             return "a tool result is inside a generation block"
-        if start < len(prompt) and printed.text.startswith(prompt):
-            return f"{printed.text[start : len(prompt)]!r}, which the server supplies, is inside a generation block"
-        if start > len(prompt):
+        if start < supplied:
+            return f"{printed.text[start:supplied]!r}, which the server supplies, is inside a generation block"
+        if start > len(prompt) == supplied:
             return f"{printed.text[len(prompt) : start]!r}, which the model must write, is outside"
+        if conversation[index]["content"] not in printed.text[start:end]:
+            return f"{conversation[index]['content']!r} is outside the generation block"
     return None
+
+
+def _supplied(prompt: str, text: str) -> int:
+    """Where what the server supplies ends: with the prompt or, if that is no prefix of the text, with the last token that they share."""
+    if text.startswith(prompt):
+        return len(prompt)
+    shared = next((at for at, (a, b) in enumerate(zip(prompt, text, strict=False)) if a != b), len(text))
+    return max((token.end() for token in TOKEN.finditer(text, 0, shared)), default=0)
 
 
 def stop_supervised(subject: Subject) -> Finding:
@@ -263,14 +291,16 @@ def stop_supervised(subject: Subject) -> Finding:
     if not GENERATION.search(subject.template):
         return not_applicable("no generation block")
     stop = _first_token(_after(subject.probe.text([USER, ANSWER, AGAIN], tools=False), ANSWER["content"]))
-    printed = subject.probe.printed(CONVERSATION)
+    printed = subject.probe.printed(CONVERSATION if subject.probe.accepts(CONVERSATION) else [USER, CALLING])
     if not printed.spans:
         return no("the generation blocks are empty")
-    block = printed.blocks()[0].rstrip()
     if stop is None:
         return not_applicable("turns are not closed by a token")
+    block, *answers = (text.rstrip() for text in printed.blocks())
+    if answers and not answers[0].endswith(stop):
+        return no(f"an answer ends {answers[0][-20:]!r}, without {stop}")
     ends = [token[0] for token in TOKEN.finditer(block) if token.end() == len(block)]
-    if block.endswith(stop) or (ends and "tool_call" not in ends[0]):  # gpt-oss ends a turn with a call in a token of its own
+    if block.endswith(stop) or (ends and not re.search("tool.?call", ends[0], re.I)):  # gpt-oss ends a call's turn in a token of its own
         return yes(ends[0] if ends else stop)
     return no(f"a call turn ends {block[-20:]!r}, without {stop}")
 

