@@ -1,13 +1,14 @@
 """Time of the reader per streamed token, beside vLLM's parsers when vLLM is installed: `python scripts/bench_parser.py`
 
-Each output is fed token by token, as a server gets it: its ids to our reader, and to a vLLM parser the text so far, the new text and the
-ids, which is what vLLM's server passes. Flat cost means that a token costs the same at 8,000 tokens as at 200. Rows go to `--json F`.
+Each output is fed token by token: its ids to our reader, and its text and ids to vLLM's parser, as vLLM's chat server does. Flat cost
+means that a token costs the same at 8,000 tokens as at 200. Rows go to `--json F`.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import importlib.util
 import json
 import statistics
 import sys
@@ -22,7 +23,7 @@ from rich.table import Table
 from transformers import PreTrainedTokenizerBase
 
 from data.response import Reader, read_response
-from data.tokenizer import load_tokenizer
+from data.tokenizer import TEMPLATES, attach_template, load_tokenizer
 from data.transcript import Json
 from data.wire import HERMES, TAGGED, WireFormat, read_ids
 
@@ -100,38 +101,35 @@ def stream_ours(output: Output, tokenizer: PreTrainedTokenizerBase) -> Callable[
     return run
 
 
-def vllm_parsers() -> dict[str, Any]:
-    """vLLM's tool parser classes by name; empty where vLLM is not installed."""
-    try:
-        from vllm.tool_parsers import ToolParserManager
-    except ImportError:
-        return {}
-    return {name: ToolParserManager.get_tool_parser(name) for name in ("hermes", "qwen3_coder", "hf")}
+def has_vllm() -> bool:
+    return importlib.util.find_spec("vllm") is not None
 
 
-def stream_vllm(output: Output, tokenizer: PreTrainedTokenizerBase, parser_class: Any) -> Callable[[], Any]:
-    """The loop of vLLM's chat server around a tool parser."""
+def stream_vllm(output: Output, tokenizer: PreTrainedTokenizerBase, name: str) -> Callable[[], Any]:
+    """What vLLM's chat server does with each token, with the tool parser `name`."""
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+    from vllm.parser.parser_manager import ParserManager
 
-    request = ChatCompletionRequest(messages=[{"role": "user", "content": "x"}], model="m", tools=TOOLS)
+    parser_class = ParserManager.get_parser(name, None, enable_auto_tools=True, tokenizer=tokenizer)
+    assert parser_class is not None
+    request = ChatCompletionRequest(messages=[{"role": "user", "content": "x"}], model="m", tools=TOOLS, tool_choice="auto")
     pieces = [str(tokenizer.decode([token])) for token in output.ids]
 
     def run() -> None:
-        parser = parser_class(tokenizer, request.tools)
-        before, ids = "", list[int]()
+        parser: Any = parser_class(tokenizer, request.tools)
+        parser._enable_auto_tools = True
+        adjusted = parser.adjust_request(request)
         for token, piece in zip(output.ids, pieces, strict=True):
-            after = before + piece
-            ids.append(token)
-            parser.extract_tool_calls_streaming(before, after, piece, ids[:-1], ids, [token], request)
-            before = after
+            parser.parse_delta(piece, [token], adjusted, prompt_token_ids=[], finished=False)
 
     return run
 
 
+TEMPLATE_OF = {HERMES.name: "smollm2", TAGGED.name: "qwen3_coder"}
 PEERS = {HERMES.name: ("hermes", "hf"), TAGGED.name: ("qwen3_coder", "hf")}
 
 
-def measure(output: Output, tokenizer: PreTrainedTokenizerBase, parsers: dict[str, Any], repeats: int) -> list[dict[str, Any]]:
+def measure(output: Output, tokenizer: PreTrainedTokenizerBase, peers: bool, repeats: int) -> list[dict[str, Any]]:
     """Rows `{name, value, unit, peer, peer_value, ratio, n}`: microseconds a streamed token, and milliseconds one-shot."""
     name, n = f"{output.form.name}, {output.kind}, {output.length} tokens", len(output.ids)
     streamed = seconds(stream_ours(output, tokenizer), repeats) * 1e6 / n
@@ -139,10 +137,11 @@ def measure(output: Output, tokenizer: PreTrainedTokenizerBase, parsers: dict[st
     once = seconds(lambda: read_response(output.ids, tokenizer, wire, tools=TOOLS), repeats) * 1e3
     rows: list[dict[str, Any]] = [{"name": f"{name}, one-shot", "value": once, "unit": "ms", "n": repeats}]
     row = {"name": name, "value": streamed, "unit": "µs/token", "n": repeats}
-    for peer in PEERS[output.form.name] if parsers else ():
-        theirs = seconds(stream_vllm(output, tokenizer, parsers[peer]), 1) * 1e6 / n
+    attach_template(tokenizer, TEMPLATES / TEMPLATE_OF[output.form.name] / "chat_template.jinja")  # `hf` reads its response template
+    for peer in PEERS[output.form.name] if peers else ():
+        theirs = seconds(stream_vllm(output, tokenizer, peer), 1) * 1e6 / n
         rows.append({**row, "peer": f"vllm {peer}", "peer_value": theirs, "ratio": theirs / streamed})
-    return rows if parsers else [row, *rows]
+    return rows if peers else [row, *rows]
 
 
 def shown(rows: list[dict[str, Any]]) -> Table:
@@ -167,17 +166,17 @@ def main() -> int:
     args = parse()
     console = Console()
     tokenizer = load_tokenizer(args.model)
-    parsers = vllm_parsers()
+    peers = has_vllm()
     todo = list(outputs(tokenizer))
     rows = [
         row
         for output in track(todo, description="measure", console=console, transient=True)
-        for row in measure(output, tokenizer, parsers, args.repeats)
+        for row in measure(output, tokenizer, peers, args.repeats)
     ]
     console.print(shown(rows))
     streamed = [row["value"] for row in rows if row["unit"] == "µs/token"]
     console.print(f"streamed: median {statistics.median(streamed):.2f} µs a token, slowest {max(streamed):.2f}")
-    if not parsers:
+    if not peers:
         console.print(
             "vLLM is not installed here: run this script with the Python of an environment that has it to see its parsers beside ours"
         )

@@ -52,7 +52,7 @@ def test_stock_smollm3_shows_its_defects() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "broken"),
     [
-        ("tool.function | default(tool) | tojson", "tool | string", {"tools"}),
+        ("(tool.function or tool) | tojson", "tool | string", {"tools"}),
         ("message.tool_calls or []", "[]", {"call_name", "call_arguments", "round_trip"}),
         ("arguments if arguments is string else arguments | tojson", '"{}"', {"call_arguments", "round_trip"}),
         ("arguments if arguments is string else arguments | tojson", "arguments | tojson", {"argument_forms"}),
