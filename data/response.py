@@ -104,7 +104,7 @@ def texts_of(tokenizer: Any, wire: WireIds) -> Texts:
 
 
 class Reader:
-    """Reads one completion; feed it the ids one by one, then `finish`."""
+    """Reads one completion: `feed` it the ids one by one, `close` it for the last events, `finish` for the whole reading."""
 
     def __init__(self, tokenizer: Any, wire: WireIds, in_reasoning: bool = False, tools: list[Json] | None = None) -> None:
         self.tokenizer, self.wire = tokenizer, wire
@@ -152,10 +152,16 @@ class Reader:
         self._unusual = self.ended or bool(self._pending)
         return self._events
 
-    def finish(self) -> Response:
-        """The reading of everything fed so far."""
+    def close(self) -> list[Event]:
+        """No more ids come: end what is still open, and return what that makes known."""
+        self._events = []
         if not self.ended:
             self._abandon(Defect.TRUNCATED)
+        return self._events
+
+    def finish(self) -> Response:
+        """The reading of everything fed so far; closes the reader."""
+        self.close()
         texts = {kind: [str(piece.value) for piece in self.segments if piece.kind == kind] for kind in ("text", "reasoning")}
         return Response(
             content="".join(texts["text"]).strip(),

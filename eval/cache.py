@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -43,15 +44,15 @@ class RoomyLayer(DynamicLayer):
         return store[..., :end, :]
 
 
-def merged(caches: Sequence[DynamicCache]) -> DynamicCache:
-    """One cache of the rows of all: caches of one model after prompts of one length."""
+def merged(caches: Sequence[DynamicCache], paddings: Sequence[int]) -> DynamicCache:
+    """One cache of the rows of all: caches of one model, each to be padded by `paddings[i]` positions on the left."""
     first = caches[0]
-    for index, (layer, *others) in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
-        layer.keys = torch.cat([layer.keys, *(other.keys for other in others)])
-        layer.values = torch.cat([layer.values, *(other.values for other in others)])
+    for index, layers in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
+        keys = torch.cat([pad(layer.keys, (0, 0, left, 0)) for layer, left in zip(layers, paddings, strict=True)])
+        values = torch.cat([pad(layer.values, (0, 0, left, 0)) for layer, left in zip(layers, paddings, strict=True)])
+        layer = layers[0]
         if type(layer) is DynamicLayer:  # others, such as sliding windows, have their own way to grow
-            roomy = RoomyLayer()
-            roomy.lazy_initialization(layer.keys, layer.values)
-            roomy.keys, roomy.values = layer.keys, layer.values
-            first.layers[index] = roomy
+            layer = first.layers[index] = RoomyLayer()
+            layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
     return first

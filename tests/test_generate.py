@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval.case import Case
-from eval.generate import TransformersBackend, batches
+from eval.generate import TransformersBackend, batches, store_by_columns
 
 STOP, PAD = 2, 0
 
@@ -22,7 +24,9 @@ def test_rows_that_end_early_leave_the_others_as_they_are() -> None:
     model = small_model()
     prompts = [[3 + (row * 7 + at * 5) % 9 for at in range(3 + row)] for row in range(20)]
     budgets = [90 - row for row in range(20)]  # longer than the cache's room
-    outputs = TransformersBackend(model, PAD, STOP).generate(prompts, budgets)
+    stored = copy.deepcopy(model)
+    store_by_columns(stored)
+    outputs = TransformersBackend(stored, PAD, STOP).generate(prompts, budgets)
     for prompt, budget, output in zip(prompts, budgets, outputs, strict=True):
         alone = model.generate(torch.tensor([prompt]), max_new_tokens=budget, do_sample=False, attention_mask=torch.ones(1, len(prompt)))
         assert output == alone[0, len(prompt) :].tolist()

@@ -54,9 +54,11 @@ def test_a_broken_promise_is_found(tokenizer: PreTrainedTokenizerBase) -> None:
     assert "is not what its ids spell" in broken(text._replace(value="He."), call, rest)
     assert "does not stand between its wire ids" in broken(text, call._replace(start=call.start + 1), rest)
     assert "end of the turn is not told" in broken(text, call, rest, ended=False)
-    assert broken_events([Event("text", "Hé."), Event("call", Call("f", {"x": 1}), 0)], right) == []
-    assert broken_events([Event("text", "He.")], right)
-    assert broken_events([Event("call", Call("g", {}), 0)], right)
+    told, called = Event("text", "Hé.\nDone."), Event("call", Call("f", {"x": 1}), 0)
+    assert broken_events([told, called], right) == []
+    assert broken_events([told._replace(value="Hé."), called], right)
+    assert broken_events([told], right)
+    assert broken_events([told, Event("call", Call("g", {}), 0)], right)
 
 
 def test_incomplete_characters_do_not_take_a_whole_one_with_them(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -71,7 +73,7 @@ def test_the_beginning_of_a_character_before_a_call_is_told(tokenizer: PreTraine
     wire = read_ids(tokenizer)
     reader = Reader(tokenizer, wire)
     ids = tokenizer.encode("🧑", add_special_tokens=False)[:1] + tokenizer.encode(CALL, add_special_tokens=False)
-    events = [event for token in ids for event in tuple(reader.feed(token))]
+    events = [event for token in ids for event in reader.feed(token)]
     assert events[0] == Event("text", "\ufffd")
     assert events[-1] == Event("call", Call("f", {"x": 1}), 0)
 

@@ -27,7 +27,7 @@ from tests.conftest import named_tokenizer
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "train"
 FILES = sorted(FOLDER.glob("*.jsonl.gz"))
 FULL = 2000
-COUNT = int(os.environ.get("SMOLLORA_REAL_ROWS", "60"))
+COUNT = int(os.environ.get("SMOLLORA_REAL_ROWS", "28"))
 pytestmark = pytest.mark.skipif(not FILES, reason=f"no rows in {FOLDER}")
 
 

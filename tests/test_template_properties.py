@@ -16,16 +16,9 @@ from data.transcript import AssistantMessage, Transcript
 from data.wire import HERMES, TAGGED, form_of, read_ids
 from tests.chats import WEATHER, Json, call, spans, transcript
 
-WIRE_TEXTS = [*HERMES.required, HERMES.think_open, HERMES.think_close]
-
-
-def is_plain(text: str) -> bool:
-    return not any(wire in text for wire in WIRE_TEXTS)
-
-
-odd_texts = st.sampled_from(
-    ["{{ x }}", "<tool_call", "im_end|>", 'say "hi"\\n', "one\n\n  two", "naïve ☕ 東京", "assistant\n", "</tool_call"]
-)
+ODD = ["{{ x }}", "<tool_call", "im_end|>", 'say "hi"\\n', "one\n\n  two", "naïve ☕ 東京 👩‍👧", "assistant\n", "</tool_call"]
+odd_texts = st.sampled_from([*ODD, "def f():\n\treturn '\\''"])
+literals = st.sampled_from([f"{before}{text}{after}" for text in HERMES.texts for before, after in (("", ""), ("a ", "\nb"))])
 
 
 def is_composed(text: str) -> bool:
@@ -33,7 +26,7 @@ def is_composed(text: str) -> bool:
     return unicodedata.is_normalized("NFC", text) and unicodedata.combining(text[:1] or "x") == 0
 
 
-texts = (st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | odd_texts).map(str.strip).filter(is_plain).filter(is_composed)
+texts = (st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | odd_texts | literals).map(str.strip).filter(is_composed)
 some_text = texts.filter(bool)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
 values = scalars | st.lists(scalars, max_size=2) | st.dictionaries(texts, st.lists(scalars, max_size=1), max_size=2)
@@ -66,7 +59,7 @@ systems = st.none() | st.builds(lambda text, flag: text + flag, texts, st.sample
 def exchanges(draw: st.DrawFn, calls: st.SearchStrategy[Json]) -> list[Json]:
     """A user turn, then calls with their results, then perhaps a closing answer."""
     found: list[Json] = [{"role": "user", "content": draw(texts)}]
-    for made in draw(st.lists(st.lists(calls, min_size=1, max_size=2), max_size=2)):
+    for made in draw(st.lists(st.lists(calls, min_size=1, max_size=8), max_size=2)):
         found.append({"role": "assistant", "content": draw(st.none() | texts), "tool_calls": made})
         found += [{"role": "tool", "content": draw(texts)} for _ in made]
     found.append({"role": "assistant", "content": draw(some_text), "reasoning_content": draw(st.none() | some_text)})
@@ -96,7 +89,7 @@ def prompt(conversation: Transcript, index: int, tokenizer: PreTrainedTokenizerB
 
 
 over_conversations = given(data=st.data(), thinking=st.booleans())
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @few

@@ -40,15 +40,7 @@ REFUSALS = (
     "I have no tool to {gist}.",
     "Sorry, I can't {gist} with these tools.",
 )
-SHORT_REFUSALS = (
-    "None of my tools can do that.",
-    "I have no tool for that.",
-    "I can't do that with these tools.",
-    "Sorry, my tools don't cover that.",
-    "That is outside what my tools can do.",
-)
-SHORT_RATE = 0.5  # a short refusal is soon learned by heart, which leaves the loss to the decision
-NESTED_RATE = 0.3
+NESTED_RATE = 0.25
 CAMEL = re.compile(r"[_.](\w)")
 
 
@@ -135,7 +127,7 @@ class Composer:
     def offer(self, tools: list[CatalogTool]) -> list[Offered]:
         """Shuffle the tools and give each the name it has in this transcript."""
         shuffled = self.rng.sample(tools, len(tools))
-        terse = self.rng.random() < 0.4
+        terse = self.rng.random() < 0.3
         return [Offered(tool, restyled(tool.name, self.domain_of[tool.name], self.rng), terse) for tool in shuffled]
 
     def tool_count(self) -> int:
@@ -157,8 +149,6 @@ class Composer:
         return text
 
     def refuse(self, gist: str, offered: list[Offered]) -> str:
-        if self.rng.random() < SHORT_RATE:
-            return self.rng.choice(SHORT_REFUSALS)
         return self.rng.choice(self.refusals).format(gist=gist, other=self.rng.choice(offered).tool.gist)
 
     # Exchanges: each appends the messages of one request to `messages`
@@ -256,15 +246,15 @@ class Composer:
         focus = self.focus()
         offered = self.offer([focus, *self.distractors(focus, self.tool_count() - 1)])
         messages: list[Json] = []
-        for _ in range(self.rng.randint(6, 10)):
+        for _ in range(self.rng.randint(4, 8)):
             self.exchange(offered, messages)
         return offered, messages
 
     def exchange(self, offered: list[Offered], messages: list[Json]) -> None:
         item, what = self.rng.choice(offered), self.rng.random()
-        if what < 0.06:
+        if what < 0.12:
             self.serve(item, messages, finish=True)
-        elif what < 0.49:
+        elif what < 0.46:
             self.serve_silently(item, messages)
         elif what < 0.80:
             names = {other.tool.name for other in offered}
