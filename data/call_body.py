@@ -226,8 +226,8 @@ class Move(NamedTuple):
     high: int
 
 
-class Moves(dict[str, Move]):
-    """The move of each piece that was met in one state: 0 outside strings, 1 inside, 2 inside and after a backslash.
+class Moves(dict[str, Move | None]):
+    """The move of each piece that was met in one state: 0 outside strings, 1 inside, 2 inside and after a backslash; None if nothing moves.
 
     A table, because the pieces are those of a vocabulary and come again and again.
     """
@@ -236,7 +236,7 @@ class Moves(dict[str, Move]):
         super().__init__()
         self.state = state
 
-    def __missing__(self, piece: str) -> Move:
+    def __missing__(self, piece: str) -> Move | None:
         state = self.state
         depth = low = high = 0
         for character in piece:
@@ -252,7 +252,8 @@ class Moves(dict[str, Move]):
             elif character in "}]":
                 depth -= 1
                 low = min(low, depth)
-        self[piece] = Move(state, depth, low, high)
+        move = Move(state, depth, low, high)
+        self[piece] = None if move == Move(self.state, 0, 0, 0) else move
         return self[piece]
 
 
@@ -267,36 +268,38 @@ class JsonScanner:
 
     def __init__(self) -> None:
         self.name: str | None = None
-        self._state = self._depth = 0
+        self._moves, self._depth = MOVES[0], 0
         self._head = ""
         self._growing = False
 
     @property
     def in_string(self) -> bool:
-        return self._state > 0
+        return self._moves.state > 0
 
     def feed(self, piece: str) -> str:
-        state, change, low, high = MOVES[self._state][piece]
+        move = self._moves[piece]
         if self._growing:
-            if low and self._depth + low < 2:
+            if move is None:
+                return piece
+            if move.low and self._depth + move.low < 2:
                 return self._by_character(piece)
-            self._state = state
-            self._depth += change
-            return piece
-        if self.name is None and len(self._head) < self.LONGEST_HEAD:
-            if self._depth + high >= 2:
+        elif self.name is None and len(self._head) < self.LONGEST_HEAD:
+            if move is not None and self._depth + move.high >= 2:
                 return self._by_character(piece)
             self._head += piece
-        self._state = state
-        self._depth += change
-        return ""
+        if move is not None:
+            self._moves = MOVES[move.state]
+            self._depth += move.change
+        return piece if self._growing else ""
 
     def _by_character(self, piece: str) -> str:
         """A piece in which the arguments may begin or end."""
         added = ""
         for character in piece:
-            self._state, change, _, _ = MOVES[self._state][character]
-            self._depth += change
+            change = 0
+            if (move := self._moves[character]) is not None:
+                self._moves, change = MOVES[move.state], move.change
+                self._depth += change
             if self._growing:
                 added += character
                 self._growing = self._depth >= 2

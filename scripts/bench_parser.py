@@ -60,18 +60,18 @@ def spelled(form: WireFormat, content: str) -> str:
 
 
 def outputs(tokenizer: PreTrainedTokenizerBase) -> Iterator[Output]:
-    """Text, one long call and many short ones, in both formats and all lengths."""
+    """Text, one long call and many short ones, in both formats and all lengths; every call is well formed."""
+
+    def encoded(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False)
+
     for form in (HERMES, TAGGED):
+        around, line, short = (len(encoded(text)) for text in (spelled(form, ""), WORDS * 10, spelled(form, "print(1)") + "\n"))
         for length in LENGTHS:
-            text = WORDS * (length // 10)
-            for kind, written in (
-                ("text", text),
-                ("one long call", spelled(form, text)),
-                ("many calls", "\n".join(spelled(form, f"print({i})") for i in range(length // 12))),
-            ):
-                ids = tokenizer.encode(written, add_special_tokens=False)[: length - 2]
-                closing = tokenizer.encode(spelled(form, "")[-len(form.call_close) :], add_special_tokens=False)
-                yield Output(kind, form, length, ids + (closing if kind == "one long call" else []))
+            text = WORDS * (10 * (length - around) // line)
+            many = "\n".join(spelled(form, f"print({i % 10})") for i in range(length // short))
+            for kind, written in (("text", text), ("one long call", spelled(form, text)), ("many calls", many)):
+                yield Output(kind, form, length, encoded(written))
 
 
 def seconds(run: Callable[[], Any], repeats: int) -> float:
