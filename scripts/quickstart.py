@@ -187,8 +187,10 @@ def main() -> int:
         quickstart.run(stage, number, len(stages) + 1)
     console.rule(f"[bold]{len(stages) + 1}/{len(stages) + 1} compare", align="left")
     compare = [sys.executable, "-m", "eval.compare", str(quickstart.folder("eval-base")), str(quickstart.folder("eval-adapter"))]
-    if subprocess.run(compare, cwd=ROOT, check=False).returncode == 1:
+    began = time.monotonic()
+    if run_to_end(compare) == 1:
         raise UserError("stage 'compare'", "exit status 1", "0", "the message above says why")
+    quickstart.seconds["compare"] = round(time.monotonic() - began, 1)
     quickstart.summarise()
     return 0
 
