@@ -20,8 +20,9 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerBase
 
 from data.errors import UserError, reported
+from data.finding import Finding, Status, Subject
 from data.probe import SPECIAL_TOKENS, Probe
-from data.properties import PROPERTIES, Finding, Status, Subject, failures, findings
+from data.properties import PROPERTIES, failures, findings
 from data.tokenizer import TEMPLATES, load_tokenizer
 
 MARKS = {Status.YES: "✓", Status.NO: "✗", Status.NOT_APPLICABLE: "·"}

@@ -9,8 +9,9 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from data.audit import Row, markdown, of_file, of_tokenizer
+from data.finding import Finding, Status, Subject
 from data.probe import Probe, ProbeError
-from data.properties import PROPERTIES, Finding, Status, Subject, failures, findings
+from data.properties import PROPERTIES, failures, findings
 from data.tokenizer import TEMPLATES
 from tests.cli import run
 
