@@ -1,4 +1,4 @@
-"""One completion, read strictly, against its case: exactly one verdict. Pure; no torch."""
+"""One completion, read strictly, against its case: its emission class and its verdict. Pure; no torch."""
 
 from __future__ import annotations
 
@@ -7,36 +7,14 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 
-from data.response import Response
+from data.response import Defect, Response
 from data.wire import HERMES
 from eval.case import Case
+from eval.completion import Completion
+from eval.emission import ATTEMPTS, Emission
 from eval.match import calls_mismatch
-
-
-class Verdict(StrEnum):
-    """Exhaustive and exclusive. The first seven are for cases that expect a call, the last two for cases that expect none."""
-
-    CORRECT_CALL = "native call, correct"
-    WRONG_CALL = "native call, wrong"
-    MALFORMED = "malformed"
-    TYPED_CALL = "typed call"
-    CODE_DUMP = "code dump"
-    PROSE = "prose"
-    EMPTY = "empty"
-    CORRECT_ABSTENTION = "correct abstention"
-    FALSE_CALL = "false call"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A verdict and the reason for it in words."""
-
-    verdict: Verdict
-    reason: str
-
+from eval.verdict import Judged, Verdict
 
 FENCE = re.compile(r"```([\w+#.-]*)[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 NO_CODE = frozenset({"", "text", "txt", "json", "markdown", "md", "yaml", "output", "plaintext"})
@@ -45,46 +23,62 @@ CODE_LINE = re.compile(
 )
 
 
-def judge(case: Case, response: Response) -> Judged:
-    """Classify one response."""
-    if not case.expects_call:
-        return _judge_abstention(case, response)
+BROKEN = {
+    Defect.PYTHON_LITERAL: Emission.NATIVE_PYTHON,
+    Defect.UNCLOSED: Emission.NATIVE_UNCLOSED,
+    Defect.TRUNCATED: Emission.NATIVE_TRUNCATED,
+}
+
+
+def judge(case: Case, completion: Completion, response: Response) -> Judged:
+    """Classify one completion, given its strict reading."""
+    emission, why = emission_of(completion, response, {function["name"] for function in case.functions})
+    if emission is Emission.ERROR or emission is Emission.UNMEASURABLE:
+        return Judged(emission, None, why)
+    verdict, mismatch = verdict_of(case, emission, response)
+    return Judged(emission, verdict, why, mismatch)
+
+
+def emission_of(completion: Completion, response: Response, tool_names: set[str]) -> tuple[Emission, str]:
+    """What the completion is, and why, by ids first and by text only where no wire id was generated."""
+    if completion.finish == "error":
+        return Emission.ERROR, completion.error or "no completion"
+    if completion.ids is None:
+        return Emission.UNMEASURABLE, "the server gave no token ids"
     if response.calls:
-        found = [(call.name, call.arguments) for call in response.calls]
-        functions = [tool["function"] for tool in case.tools]
-        mismatch = calls_mismatch(found, list(case.expected), functions)
-        if mismatch is None and response.malformed:
-            mismatch = f"a further block is malformed: {response.malformed[0].defect}"
-        return Judged(Verdict.WRONG_CALL, mismatch) if mismatch else Judged(Verdict.CORRECT_CALL, "calls as expected")
+        return Emission.NATIVE_CALL, "a well-formed call between the wire format's own ids"
     if response.malformed:
-        return Judged(Verdict.MALFORMED, f"native tokens around a block that is {response.malformed[0].defect}")
-    return judge_text(response.content, _names(case))
+        defect = response.malformed[0].defect
+        return BROKEN.get(defect, Emission.NATIVE_MALFORMED), f"native ids around a block that is {defect}"
+    return emission_of_text(response.content, response.reasoning, tool_names)
 
 
-def _judge_abstention(case: Case, response: Response) -> Judged:
-    """An attempt to call is a false call, also when it is malformed or typed: a failed decoding is no abstention."""
-    if response.calls or response.malformed:
-        return Judged(Verdict.FALSE_CALL, "native tokens although no call was expected")
-    if judge_text(response.content, _names(case)).verdict is Verdict.TYPED_CALL:
-        return Judged(Verdict.FALSE_CALL, "a typed call although no call was expected")
-    return Judged(Verdict.CORRECT_ABSTENTION, "no call")
+def verdict_of(case: Case, emission: Emission, response: Response) -> tuple[Verdict, str]:
+    """What the completion is worth, and what is wrong with it. A failed attempt to call is no abstention."""
+    if not case.expects_call:
+        if emission in ATTEMPTS:
+            return Verdict.FALSE_CALL, f"{emission} although no call was expected"
+        return (Verdict.RIGHT_QUESTION if emission is Emission.QUESTION else Verdict.RIGHT_ABSTENTION), ""
+    if emission is not Emission.NATIVE_CALL:
+        return Verdict.MISSED, f"{emission} where a call was expected"
+    found = [(call.name, call.arguments) for call in response.calls]
+    mismatch = calls_mismatch(found, list(case.expected), case.functions)
+    if mismatch is None and response.malformed:
+        return Verdict.WRONG_NUMBER, f"a further block is malformed: {response.malformed[0].defect}"
+    return (Verdict.WRONG_ARGUMENTS, mismatch) if mismatch else (Verdict.RIGHT_CALL, "")
 
 
-def _names(case: Case) -> set[str]:
-    return {tool["function"]["name"] for tool in case.tools}
-
-
-def judge_text(text: str, tool_names: set[str]) -> Judged:
-    """What a completion without any native block is: typed call, code dump, prose or empty."""
+def emission_of_text(text: str, reasoning: str | None, tool_names: set[str]) -> tuple[Emission, str]:
+    """What a completion without any native block is."""
     if not text.strip():
-        return Judged(Verdict.EMPTY, "nothing but white space")
+        return (Emission.REASONING_ONLY, "nothing after the reasoning") if reasoning else (Emission.EMPTY, "nothing but white space")
     if HERMES.call_open in text:
-        return Judged(Verdict.TYPED_CALL, "the call's opening text, spelled with other ids")
+        return Emission.TYPED_CALL, "the call's opening text, spelled with other ids"
     for value in json_objects(text):
         if str(value.get("name")) in tool_names and ({"arguments", "parameters"} & value.keys()):
-            return Judged(Verdict.TYPED_CALL, "a call as JSON text")
+            return Emission.JSON_IN_TEXT, "a call as JSON text"
     reason = code_reason(text, tool_names)
-    return Judged(Verdict.CODE_DUMP, reason) if reason else Judged(Verdict.PROSE, "text without call or code")
+    return (Emission.CODE_DUMP, reason) if reason else (Emission.ANSWER, "text without call or code")
 
 
 def json_objects(text: str) -> Iterator[dict[str, object]]:

@@ -9,10 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from rich.table import Table
 
-from data.response import Response
-from eval.case import Case
-from eval.classify import Judged, Verdict
-from eval.generate import Completion
+from eval.emission import Emission
+from eval.rows import Row
 
 LABELS = {
     "native_emission_rate": "native: emission",
@@ -47,28 +45,26 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def write_report(
-    path: Path, title: str, result: Mapping[str, Any], rows: Sequence[tuple[Case, Completion, Response, Judged]], tokenizer: Any
-) -> None:
+def write_report(path: Path, title: str, result: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """One page that opens from disk: rates, ledger, and every case with its completion as text."""
     environment = Environment(loader=PackageLoader("eval", "pages"), autoescape=True)
     cases = [
         {
-            "id": case.id,
-            "slice": f"{case.suite}/{case.slice}",
-            "request": case.messages[-1]["content"],
-            "tools": ", ".join(tool["function"]["name"] for tool in case.tools),
-            "verdict": judged.verdict.value,
-            "reason": judged.reason,
-            "tokens": [(tokenizer.decode([token]), token) for token in completion.ids],
+            "id": row.case.id,
+            "slice": f"{row.case.suite}/{row.case.slice}",
+            "request": row.case.messages[-1]["content"],
+            "tools": ", ".join(function["name"] for function in row.case.functions),
+            "verdict": f"{row.judged.emission.value} · {row.judged.verdict or 'not counted'}",
+            "reason": row.judged.mismatch or row.judged.why,
+            "tokens": list(zip(row.tokens, row.completion.ids or [], strict=False)),
         }
-        for case, completion, _, judged in rows
+        for row in rows
     ]
     page = environment.get_template("report.html.jinja").render(
         title=title,
         rates=[(label, rate_text(result["metrics"][key])) for key, label in LABELS.items()],
         ledger=result["ledger"],
-        verdicts=[verdict.value for verdict in Verdict],
+        verdicts=[emission.value for emission in Emission],
         cases=cases,
     )
-    path.write_text(page)
+    path.write_text(page, encoding="utf-8")

@@ -19,16 +19,17 @@ from rich.console import Console
 
 from data.config import load_yaml
 from data.errors import UserError, reported
-from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
+from data.manifest import read_manifest, sha256_text, write_json, write_manifest
 from data.precision import compute_dtype
-from data.response import Response, opens_reasoning, read_response
 from data.tokenizer import load_tokenizer
-from data.wire import WireIds, WireTokenError, read_ids
+from data.wire import WireTokenError, read_ids
+from eval.backends.local import TransformersBackend
+from eval.backends.protocol import Decoding
 from eval.case import Case
-from eval.classify import Judged, judge
-from eval.generate import Completion, TransformersBackend, complete, prompts_of
+from eval.generate import complete_all, requests_of
 from eval.report import metrics_table, write_report
-from eval.score import Scored, metrics, metrics_json
+from eval.rows import Row, rows_of, write_rows
+from eval.score import metrics, metrics_json
 from eval.suites import bfcl, native
 
 
@@ -62,9 +63,9 @@ def load_cases(config: EvalConfig, fraction: float = 1.0) -> list[Case]:
     return kept
 
 
-def failed_gates(config: EvalConfig, scored: list[Scored]) -> list[str]:
+def failed_gates(config: EvalConfig, rows: list[Row]) -> list[str]:
     """One line per gate that fails. A gate on a metric that is missing or could not be measured fails."""
-    found = metrics(scored)
+    found = metrics(rows)
     failures = []
     for name, condition in config.gates.items():
         operator, _, limit = condition.partition(" ")
@@ -75,44 +76,15 @@ def failed_gates(config: EvalConfig, scored: list[Scored]) -> list[str]:
     return failures
 
 
-def judge_all(
-    cases: list[Case], completions: list[Completion], prompts: dict[str, list[int]], tokenizer: Any, wire: WireIds
-) -> list[tuple[Case, Completion, Response, Judged]]:
-    """Read every completion strictly, from where its prompt left off, and judge it against its case."""
-    rows = []
-    for case, completion in zip(cases, completions, strict=True):
-        response = read_response(completion.ids, tokenizer, wire, opens_reasoning(prompts[case.id], wire))
-        rows.append((case, completion, response, judge(case, response)))
-    return rows
-
-
-def write_verdicts(path: Path, rows: list[tuple[Case, Completion, Response, Judged]], tokenizer: Any) -> None:
-    with path.open("w") as file:
-        for case, completion, response, judged in rows:
-            row = {
-                "case": case.to_json(),
-                "verdict": judged.verdict.value,
-                "reason": judged.reason,
-                "calls": [{"name": call.name, "arguments": call.arguments} for call in response.calls],
-                "malformed": [{"text": block.text, "defect": block.defect.value} for block in response.malformed],
-                "finish": completion.finish,
-                "tokens": [tokenizer.decode([token]) for token in completion.ids],
-                "ids": completion.ids,
-            }
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def fingerprint(args: argparse.Namespace, config: EvalConfig, tokenizer: Any, dtype: str) -> dict[str, Any]:
+def fingerprint(args: argparse.Namespace, config: EvalConfig, tokenizer: Any, backend: dict[str, Any]) -> dict[str, Any]:
     """What decides the numbers; a folder of another fingerprint is not resumed."""
-    adapter = Path(args.adapter) / "adapter_model.safetensors" if args.adapter else None
     return {
         "model": args.model,
         "model_manifest": read_manifest(Path(args.model)),
-        "adapter_sha256": sha256_file(adapter) if adapter else None,
         "template_sha256": sha256_text(tokenizer.chat_template or ""),
         "config": config.model_dump(),
         "fraction": args.fraction,
-        "dtype": dtype,
+        "backend": backend,
     }
 
 
@@ -154,22 +126,21 @@ def main() -> int:
     except WireTokenError as error:
         raise UserError(args.model, str(error), "each wire token is one id", "python -m train.base prepares a model") from error
     dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
-    wanted = fingerprint(args, config, tokenizer, str(dtype))
-    claim(args.out, wanted)
     cases = load_cases(config, args.fraction)
     began = time.monotonic()
-    backend = TransformersBackend.load(args.model, args.adapter, dtype, tokenizer.pad_token_id, wire.turn_close)
-    prompts = prompts_of(cases, tokenizer, config.enable_thinking)
-    completions = complete(cases, prompts, backend, wire.turn_close, args.out / "completions.jsonl", config.batch_size)
-    rows = judge_all(cases, completions, prompts, tokenizer, wire)
-    scored = [Scored(case, judged.verdict) for case, _, _, judged in rows]
-    write_verdicts(args.out / "verdicts.jsonl", rows, tokenizer)
-    result = metrics_json(scored)
+    backend = TransformersBackend.load(args.model, args.adapter, dtype, tokenizer.pad_token_id, wire.turn_close, config.batch_size)
+    wanted = fingerprint(args, config, tokenizer, backend.description)
+    claim(args.out, wanted)
+    requests = requests_of(cases, tokenizer, wire, config.enable_thinking)
+    completions = complete_all(requests, backend, Decoding(), args.out / "completions.jsonl")
+    rows = rows_of(cases, completions, tokenizer, wire)
+    write_rows(args.out / "verdicts.jsonl", rows)
+    result = metrics_json(rows)
     write_json(args.out / "metrics.json", result)
-    write_report(args.out / "report.html", args.adapter or args.model, result, rows, tokenizer)
+    write_report(args.out / "report.html", args.adapter or args.model, result, rows)
     write_manifest(args.out, "evaluation", **wanted, wall_seconds=round(time.monotonic() - began, 1))
     console.print(metrics_table({args.out.name: result}))
-    failures = failed_gates(config, scored)
+    failures = failed_gates(config, rows)
     for failure in failures:
         console.print(f"gate failed: {failure}", style="bold red")
     return 2 if failures else 0

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from scipy.stats import binomtest
 
-from eval.case import Case
-from eval.classify import Verdict
+from eval.emission import CODE, NATIVE_BROKEN, Emission
+from eval.rows import Row
+from eval.verdict import Verdict
 
-NATIVE = frozenset({Verdict.CORRECT_CALL, Verdict.WRONG_CALL})
 BFCL_CALLS = ("simple_python", "multiple")
-
-
-class Scored(NamedTuple):
-    """A case and its verdict."""
-
-    case: Case
-    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -45,51 +38,58 @@ def rate(hits: int, n: int) -> Rate:
     return Rate(hits, n, hits / n, float(interval.low), float(interval.high))
 
 
-def share(scored: Sequence[Scored], verdicts: Iterable[Verdict]) -> Rate:
-    """How many of `scored` have one of `verdicts`."""
+def emitted(rows: Sequence[Row], classes: Iterable[Emission]) -> Rate:
+    """How many of `rows` are of one of these emission classes."""
+    wanted = set(classes)
+    return rate(sum(row.judged.emission in wanted for row in rows), len(rows))
+
+
+def judged(rows: Sequence[Row], verdicts: Iterable[Verdict]) -> Rate:
+    """How many of `rows` have one of these verdicts."""
     wanted = set(verdicts)
-    return rate(sum(item.verdict in wanted for item in scored), len(scored))
+    return rate(sum(row.judged.verdict in wanted for row in rows), len(rows))
 
 
-def metrics(scored: Sequence[Scored]) -> dict[str, Rate]:
-    """The headline rates. Emission counts cases whose response holds at least one strictly read native call."""
-    native = [item for item in scored if item.case.suite == "native"]
-    calling = [item for item in native if item.case.expects_call]
-    silent = [item for item in native if not item.case.expects_call]
-    bfcl = [item for item in scored if item.case.suite == "bfcl"]
-    simple_multiple = [item for item in bfcl if item.case.slice in BFCL_CALLS]
+def metrics(rows: Sequence[Row]) -> dict[str, Rate]:
+    """The headline rates. Emission counts completions that hold at least one strictly read native call."""
+    counted = [row for row in rows if row.counted]
+    native = [row for row in counted if row.case.suite == "native"]
+    calling = [row for row in native if row.case.expects_call]
+    silent = [row for row in native if not row.case.expects_call]
+    bfcl = [row for row in counted if row.case.suite == "bfcl"]
+    simple_multiple = [row for row in bfcl if row.case.slice in BFCL_CALLS]
 
-    def bfcl_slice(name: str) -> list[Scored]:
-        return [item for item in bfcl if item.case.slice == name]
+    def bfcl_slice(name: str) -> list[Row]:
+        return [row for row in bfcl if row.case.slice == name]
 
     return {
-        "native_emission_rate": share(calling, NATIVE),
-        "native_accuracy": share(calling, [Verdict.CORRECT_CALL]),
-        "code_dump_rate": share(calling, [Verdict.CODE_DUMP]),
-        "malformed_rate": share(calling, [Verdict.MALFORMED]),
-        "false_call_rate": share(silent, [Verdict.FALSE_CALL]),
-        "bfcl_native_emission_rate": share(simple_multiple, NATIVE),
-        "bfcl_code_dump_rate": share(simple_multiple, [Verdict.CODE_DUMP]),
-        "bfcl_false_call_rate": share(bfcl_slice("irrelevance"), [Verdict.FALSE_CALL]),
-        "bfcl_simple_python_ast": share(bfcl_slice("simple_python"), [Verdict.CORRECT_CALL]),
-        "bfcl_multiple_ast": share(bfcl_slice("multiple"), [Verdict.CORRECT_CALL]),
-        "bfcl_parallel_ast": share(bfcl_slice("parallel"), [Verdict.CORRECT_CALL]),
+        "native_emission_rate": emitted(calling, [Emission.NATIVE_CALL]),
+        "native_accuracy": judged(calling, [Verdict.RIGHT_CALL]),
+        "code_dump_rate": emitted(calling, CODE),
+        "malformed_rate": emitted(calling, NATIVE_BROKEN),
+        "false_call_rate": judged(silent, [Verdict.FALSE_CALL]),
+        "bfcl_native_emission_rate": emitted(simple_multiple, [Emission.NATIVE_CALL]),
+        "bfcl_code_dump_rate": emitted(simple_multiple, CODE),
+        "bfcl_false_call_rate": judged(bfcl_slice("irrelevance"), [Verdict.FALSE_CALL]),
+        "bfcl_simple_python_ast": judged(bfcl_slice("simple_python"), [Verdict.RIGHT_CALL]),
+        "bfcl_multiple_ast": judged(bfcl_slice("multiple"), [Verdict.RIGHT_CALL]),
+        "bfcl_parallel_ast": judged(bfcl_slice("parallel"), [Verdict.RIGHT_CALL]),
     }
 
 
-def ledger(scored: Sequence[Scored]) -> dict[str, dict[str, int]]:
-    """Verdict counts of each slice, `suite/slice` → verdict → count."""
+def ledger(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    """Emission counts of each slice, `suite/slice` → class → count; errors and what could not be measured are in it."""
     table: dict[str, Counter[str]] = {}
-    for item in scored:
-        table.setdefault(f"{item.case.suite}/{item.case.slice}", Counter())[item.verdict.value] += 1
+    for row in rows:
+        table.setdefault(f"{row.case.suite}/{row.case.slice}", Counter())[row.judged.emission.value] += 1
     return {name: dict(counts) for name, counts in sorted(table.items())}
 
 
-def metrics_json(scored: Sequence[Scored]) -> dict[str, Any]:
+def metrics_json(rows: Sequence[Row]) -> dict[str, Any]:
     """What `metrics.json` holds."""
     return {
-        "schema_version": 1,
-        "metrics": {name: asdict(value) for name, value in metrics(scored).items()},
-        "ledger": ledger(scored),
-        "n": dict(Counter(item.case.suite for item in scored)) | dict(Counter(f"{i.case.suite}/{i.case.slice}" for i in scored)),
+        "schema_version": 2,
+        "metrics": {name: asdict(value) for name, value in metrics(rows).items()},
+        "ledger": ledger(rows),
+        "n": dict(Counter(row.case.suite for row in rows)) | dict(Counter(f"{row.case.suite}/{row.case.slice}" for row in rows)),
     }

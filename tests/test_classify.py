@@ -7,7 +7,10 @@ import pytest
 from data.response import Call, Defect, Malformed, Response
 from data.wire import HERMES
 from eval.case import Case, ExpectedCall
-from eval.classify import Verdict, judge
+from eval.classify import judge
+from eval.completion import Completion
+from eval.emission import Emission
+from eval.verdict import Verdict
 
 TOOL = {
     "type": "function",
@@ -32,40 +35,57 @@ def response(content: str = "", calls: tuple[Call, ...] = (), malformed: tuple[M
 BROKEN = Malformed((1, 2), "<...>", Defect.NOT_JSON)
 
 
+DONE = Completion("c", [2], "stop", 1, 0.0)
+
+
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (response(calls=(Call("write_file", RIGHT),)), Verdict.CORRECT_CALL),
-        (response(calls=(Call("write_file", {"path": "b.py", "content": "x = 1"}),)), Verdict.WRONG_CALL),
-        (response(calls=(Call("write_file", RIGHT), Call("write_file", RIGHT))), Verdict.WRONG_CALL),
-        (response(calls=(Call("write_file", RIGHT),), malformed=(BROKEN,)), Verdict.WRONG_CALL),
-        (response(malformed=(BROKEN,)), Verdict.MALFORMED),
-        (response(f"{HERMES.call_open}\n{{}}"), Verdict.TYPED_CALL),
-        (response('Sure: {"name": "write_file", "arguments": {"path": "a.py"}}'), Verdict.TYPED_CALL),
-        (response("```python\nwith open('a.py') as f:\n    pass\n```"), Verdict.CODE_DUMP),
-        (response("Here it is:\n```bash\necho x > a.py"), Verdict.CODE_DUMP),
-        (response("write_file('a.py', 'x = 1')"), Verdict.CODE_DUMP),
-        (response("import os\n\ndef write_file(path):\n    ..."), Verdict.CODE_DUMP),
-        (response("def write_file(path, content):\n    with open(path"), Verdict.CODE_DUMP),
-        (response("I would write_file for you, but which path?"), Verdict.PROSE),
-        (response("The value is {5} and the set {a, b}."), Verdict.PROSE),
-        (response("```text\njust a note\n```"), Verdict.PROSE),
-        (response("  \n"), Verdict.EMPTY),
+        (response(calls=(Call("write_file", RIGHT),)), Verdict.RIGHT_CALL),
+        (response(calls=(Call("write_file", {"path": "b.py", "content": "x = 1"}),)), Verdict.WRONG_ARGUMENTS),
+        (response(calls=(Call("write_file", RIGHT),), malformed=(BROKEN,)), Verdict.WRONG_NUMBER),
     ],
 )
-def test_where_a_call_is_expected(answer: Response, verdict: Verdict) -> None:
-    assert judge(case(True), answer).verdict is verdict
+def test_where_a_call_is_expected_and_made(answer: Response, verdict: Verdict) -> None:
+    found = judge(case(True), DONE, answer)
+    assert (found.emission, found.verdict) == (Emission.NATIVE_CALL, verdict)
+
+
+@pytest.mark.parametrize(
+    ("answer", "emission"),
+    [
+        (response(malformed=(BROKEN,)), Emission.NATIVE_MALFORMED),
+        (response(f"{HERMES.call_open}\n{{}}"), Emission.TYPED_CALL),
+        (response('Sure: {"name": "write_file", "arguments": {"path": "a.py"}}'), Emission.JSON_IN_TEXT),
+        (response("```python\nwith open('a.py') as f:\n    pass\n```"), Emission.CODE_DUMP),
+        (response("import os\n\ndef write_file(path):\n    ..."), Emission.CODE_DUMP),
+        (response("def write_file(path, content):\n    with open(path"), Emission.CODE_DUMP),
+        (response("The value is {5} and the set {a, b}."), Emission.ANSWER),
+        (response("```text\njust a note\n```"), Emission.ANSWER),
+        (response("  \n"), Emission.EMPTY),
+    ],
+)
+def test_where_a_call_is_expected_and_missed(answer: Response, emission: Emission) -> None:
+    found = judge(case(True), DONE, answer)
+    assert (found.emission, found.verdict) == (emission, Verdict.MISSED)
 
 
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [
-        (response("I can't do that."), Verdict.CORRECT_ABSTENTION),
-        (response("```python\nprint(1)\n```"), Verdict.CORRECT_ABSTENTION),
+        (response("Water boils at 100 degrees."), Verdict.RIGHT_ABSTENTION),
+        (response("```python\nprint(1)\n```"), Verdict.RIGHT_ABSTENTION),
         (response(calls=(Call("write_file", RIGHT),)), Verdict.FALSE_CALL),
         (response(malformed=(BROKEN,)), Verdict.FALSE_CALL),
         (response('{"name": "write_file", "arguments": {}}'), Verdict.FALSE_CALL),
     ],
 )
 def test_where_no_call_is_expected(answer: Response, verdict: Verdict) -> None:
-    assert judge(case(False), answer).verdict is verdict
+    assert judge(case(False), DONE, answer).verdict is verdict
+
+
+def test_what_does_not_count_has_no_verdict() -> None:
+    error = judge(case(True), Completion("c", None, "error", 0, 0.0, error="HTTP 500"), response())
+    assert (error.emission, error.verdict, error.why) == (Emission.ERROR, None, "HTTP 500")
+    without_ids = judge(case(True), Completion("c", None, "stop", 0, 0.0, text="hello"), response("hello"))
+    assert (without_ids.emission, without_ids.verdict) == (Emission.UNMEASURABLE, None)

@@ -7,8 +7,9 @@ import copy
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from eval.case import Case
-from eval.generate import TransformersBackend, batches, store_by_columns
+from eval.backends.local import TransformersBackend, batches, store_by_columns
+from eval.backends.protocol import Request
+from eval.completion import Key
 
 STOP, PAD = 2, 0
 
@@ -34,8 +35,7 @@ def test_rows_that_end_early_leave_the_others_as_they_are() -> None:
 
 
 def test_batches_hold_every_case_once_by_budget_and_length() -> None:
-    cases = [Case(str(at), "native", "call", [], [], (), 300 if at == 6 else 80 + at) for at in range(7)]
-    prompts = {case.id: [1] * (10 - at) for at, case in enumerate(cases)}
-    found = list(batches(cases, prompts, 3))
+    requests = [Request(Key(str(at), 0), [1] * (10 - at), [], [], 300 if at == 6 else 80 + at) for at in range(7)]
+    found = list(batches(requests, 3))
     assert [len(batch) for batch in found] == [3, 3, 1]
-    assert [len(prompts[case.id]) for batch in found for case in batch] == [5, 6, 7, 8, 9, 10, 4]
+    assert [len(request.prompt) for batch in found for request in batch] == [5, 6, 7, 8, 9, 10, 4]

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 from eval.case import Case, ExpectedCall
-from eval.classify import Verdict
 from eval.compare import mcnemar, show_turned, turned
-from eval.score import Scored, metrics, rate
+from eval.completion import Completion, Key
+from eval.emission import Emission
+from eval.rows import Row
+from eval.score import metrics, rate
+from eval.verdict import Judged, Verdict
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 
 
-def scored(suite: str, name: str, verdict: Verdict, calls: bool) -> Scored:
+def row(
+    suite: str, name: str, emission: Emission, verdict: Verdict | None, calls: bool, id_: str = "c", request: str = "?", text: str = ""
+) -> Row:
     expected = (ExpectedCall("f", {}, exact=True),) if calls else ()
-    return Scored(Case("c", suite, name, [{"role": "user", "content": "?"}], [TOOL], expected, 8), verdict)
+    case = Case(id_, suite, name, [{"role": "user", "content": request}], [TOOL], expected, 8)
+    return Row(case, Completion(id_, [2], "stop", 1, 0.0), Judged(emission, verdict, "so"), tokens=list(text))
 
 
 def test_wilson_interval() -> None:
@@ -35,13 +40,14 @@ def test_no_case_is_not_zero() -> None:
 
 def test_denominators() -> None:
     rows = [
-        scored("native", "call", Verdict.CORRECT_CALL, True),
-        scored("native", "call", Verdict.WRONG_CALL, True),
-        scored("native", "call", Verdict.CODE_DUMP, True),
-        scored("native", "unserved", Verdict.FALSE_CALL, False),
-        scored("native", "unserved", Verdict.CORRECT_ABSTENTION, False),
-        scored("bfcl", "irrelevance", Verdict.FALSE_CALL, False),
-        scored("bfcl", "simple_python", Verdict.MALFORMED, True),
+        row("native", "call", Emission.NATIVE_CALL, Verdict.RIGHT_CALL, True),
+        row("native", "call", Emission.NATIVE_CALL, Verdict.WRONG_ARGUMENTS, True),
+        row("native", "call", Emission.CODE_DUMP, Verdict.MISSED, True),
+        row("native", "call", Emission.ERROR, None, True),
+        row("native", "unserved", Emission.TYPED_CALL, Verdict.FALSE_CALL, False),
+        row("native", "unserved", Emission.REFUSAL, Verdict.RIGHT_ABSTENTION, False),
+        row("bfcl", "irrelevance", Emission.NATIVE_CALL, Verdict.FALSE_CALL, False),
+        row("bfcl", "simple_python", Emission.NATIVE_MALFORMED, Verdict.MISSED, True),
     ]
     found = metrics(rows)
     assert (found["native_emission_rate"].hits, found["native_emission_rate"].n) == (2, 3)
@@ -52,26 +58,25 @@ def test_denominators() -> None:
 
 
 def test_mcnemar_is_exact() -> None:
-    gained = [(Verdict.CODE_DUMP, Verdict.CORRECT_CALL)] * 8
-    paired = mcnemar([*gained, (Verdict.CORRECT_CALL, Verdict.PROSE), (Verdict.PROSE, Verdict.PROSE)])
+    paired = mcnemar([*[(False, True)] * 8, (True, False), (False, False)])
     assert (paired.gained, paired.lost, paired.neither) == (8, 1, 1)
     assert paired.p_value == pytest.approx(2 * (1 + 9) / 2**9)
     assert mcnemar([]).p_value is None
 
 
-def row(id_: str, request: str, verdict: Verdict, text: str) -> dict[str, Any]:
-    case = {"id": id_, "messages": [{"role": "user", "content": request}]}
-    return {"case": case, "verdict": verdict.value, "reason": "so", "tokens": list(text)}
-
-
 def test_comparison_shows_a_code_dump_that_became_a_call() -> None:
+    code = "def f():\n" + "    pass\n" * 20
+    requests = {"a": "long one", "b": "short"}
     dumps = {
-        name: row(name, request, Verdict.CODE_DUMP, "def f():\n" + "    pass\n" * 20)
-        for name, request in (("a", "long one"), ("b", "short"))
+        Key(id_, 0): row("native", "call", Emission.CODE_DUMP, Verdict.MISSED, True, id_, request, code)
+        for id_, request in requests.items()
     }
-    calls = {name: row(name, dumps[name]["case"]["messages"][0]["content"], Verdict.CORRECT_CALL, "[call]") for name in dumps}
+    calls = {
+        Key(id_, 0): row("native", "call", Emission.NATIVE_CALL, Verdict.RIGHT_CALL, True, id_, request, "[call]")
+        for id_, request in requests.items()
+    }
     pair = turned(dumps, calls)
-    assert pair == (dumps["b"], calls["b"])
+    assert pair == (dumps[Key("b", 0)], calls[Key("b", 0)])
     assert turned(calls, dumps) is None
     console = Console(file=io.StringIO(), width=80)
     show_turned(pair, ("base", "adapter"), console)
