@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -66,13 +67,13 @@ def _encode(
     messages: Sequence[Json], tools: list[Json] | None, tokenizer: Any, options: dict[str, Any], with_mask: bool = False
 ) -> tuple[list[int], list[int]]:
     """Ids, and the supervision mask or zeros, of the conversation as the tokenizer's chat template renders it."""
-    wire_texts, options = form_of(tokenizer).texts, dict(options)
-    mark = _unused_mark([list(messages), tools, options])
+    options = dict(options)
+    spelled, mark = _spelled([list(messages), tools, options], form_of(tokenizer).texts)
     template = options.pop("chat_template", None) or tokenizer.get_chat_template(None, tools)
-    given = [{key: value for key, value in message.items() if value is not None} for message in _marked(list(messages), wire_texts, mark)]
+    given = [{key: value for key, value in message.items() if value is not None} for message in _marked(list(messages), spelled, mark)]
     rendered: Any = render_jinja_template(
         [given],
-        tools=_marked(tools, wire_texts, mark),
+        tools=_marked(tools, spelled, mark),
         chat_template=template,
         return_assistant_tokens_mask=with_mask,
         **{**tokenizer.special_tokens_map, **options},
@@ -84,24 +85,27 @@ def _encode(
         encoded = tokenizer(piece, add_special_tokens=False, return_offsets_mapping=with_mask)
         ids += encoded["input_ids"]
         offsets = encoded["offset_mapping"] if with_mask else ()
-        mask += _supervised([(start + at, start + to) for at, to in offsets], spans[0]) if with_mask else [0] * len(encoded["input_ids"])
+        mask += _supervised(offsets, [(at - start, to - start) for at, to in spans[0]]) if with_mask else [0] * len(encoded["input_ids"])
     return ids, mask
 
 
-def _unused_mark(given: Any) -> str:
+def _spelled(given: Any, wire_texts: Sequence[str]) -> tuple[list[str], str]:
+    """The wire tokens that `given` spells somewhere, and a mark that it does not hold."""
     text = json.dumps(given, ensure_ascii=False, default=str)
-    return next(mark for mark in MARKS if mark not in text)
+    return [wire for wire in wire_texts if wire in text], next(mark for mark in MARKS if mark not in text)
 
 
-def _marked(value: Any, wire_texts: Sequence[str], mark: str) -> Any:
-    """`value` with a mark after the first character of each wire token that its strings spell, keys included."""
+def _marked(value: Any, spelled: Sequence[str], mark: str) -> Any:
+    """`value` with a mark after the first character of each of these wire tokens in its strings, keys included."""
+    if not spelled:
+        return value
     if isinstance(value, str):
-        for text in wire_texts:
+        for text in spelled:
             value = value.replace(text, text[0] + mark + text[1:])
         return value
     if isinstance(value, dict):
-        return {_marked(key, wire_texts, mark): _marked(inner, wire_texts, mark) for key, inner in value.items()}
-    return [_marked(inner, wire_texts, mark) for inner in value] if isinstance(value, list | tuple) else value
+        return {_marked(key, spelled, mark): _marked(inner, spelled, mark) for key, inner in value.items()}
+    return [_marked(inner, spelled, mark) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _pieces(text: str, mark: str) -> Iterator[tuple[int, str]]:
@@ -111,12 +115,11 @@ def _pieces(text: str, mark: str) -> Iterator[tuple[int, str]]:
     return ((start, piece) for start, piece in zip(starts, pieces, strict=False) if piece)
 
 
-def _supervised(offsets: list[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
-    """1 for each token, given by the characters that it covers, that shares a character with a generation block."""
-    mask: list[int] = []
-    left = list(spans)
-    for start, end in offsets:
-        while left and left[0][1] <= start:
-            left.pop(0)
-        mask.append(int(bool(left) and left[0][0] < max(end, start + 1)))
+def _supervised(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[int]:
+    """1 for each token, given by the characters that it covers, in order, that shares a character with a generation block."""
+    mask = [0] * len(offsets)
+    starts, ends = [start for start, _ in offsets], [max(end, start + 1) for start, end in offsets]
+    for begin, end in spans:
+        first, last = bisect_right(ends, begin), bisect_left(starts, end)
+        mask[first:last] = [1] * (last - first)
     return mask
