@@ -23,16 +23,18 @@ class ExpectedCall:
 
     def example(self) -> Json:
         """Arguments that are right: the first acceptable value of each parameter that has one."""
-        return self.arguments if self.exact else _first_values(self.arguments)
+        if self.exact:
+            return self.arguments
+        return {name: _plain(value) for name, value in _first_values(self.arguments).items()}
 
 
 def _first_values(accepted: Json) -> Json:
     given = {name: [value for value in values if value != ""] for name, values in accepted.items()}
-    return {name: _plain(values[0]) for name, values in given.items() if values}
+    return {name: values[0] for name, values in given.items() if values}
 
 
 def _plain(value: Any) -> Any:
-    """An acceptable value as a model would write it: a dict of acceptable lists becomes a dict of values."""
+    """An acceptable value as a model would write it. Only its outermost dicts hold lists of acceptable values, as BFCL reads them."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return _first_values(value) if isinstance(value, dict) else value
