@@ -116,24 +116,24 @@ def _value_fits(value: Any, kind: type, inner: type | None, accepted: list[Any])
         return any(_dicts_fit(value, option) for option in accepted)
     if kind is list:
         return _standard_items(value) in [_standard_items(option) for option in accepted if isinstance(option, list | str)]
-    return _standard(value) in _standard_items(accepted)
+    return standard(value) in _standard_items(accepted)
 
 
-def _standard(value: Any) -> Any:
+def standard(value: Any) -> Any:
     """A string without spaces and ,./-_*^, in lower case and with double quotes; any other value as it is."""
     return IGNORED.sub("", value).lower().replace("'", '"') if isinstance(value, str) else value
 
 
 def _standard_items(values: Sequence[Any]) -> list[Any]:
     """Each item standardised, one level deep. Of "", the mark of a parameter that may be left out, this makes an empty list."""
-    return [_standard(value) for value in values]
+    return [standard(value) for value in values]
 
 
 def _dict_fits(value: Any, option: Any) -> bool:
     """Each key among those of `option` with one of its accepted values, whatever their types; only a key that accepts "" may lack."""
     if not isinstance(value, dict) or not isinstance(option, dict) or not value.keys() <= option.keys():
         return False
-    present = all(_standard(item) in _standard_items(option[key]) for key, item in value.items())
+    present = all(standard(item) in _standard_items(option[key]) for key, item in value.items())
     return present and all(key in value or "" in accepted for key, accepted in option.items())
 
 
@@ -148,17 +148,17 @@ def _difference(arguments: Json, wanted: Json) -> str | None:
             return f"missing parameter {name!r}"
         if name not in wanted:
             return f"unexpected parameter {name!r}"
-        if not _equal(arguments[name], wanted[name]):
+        if not equal(arguments[name], wanted[name]):
             return f"wrong value for {name!r}: {reprlib.repr(arguments[name])}, expected {reprlib.repr(wanted[name])}"
     return None
 
 
-def _equal(left: Any, right: Any) -> bool:
+def equal(left: Any, right: Any) -> bool:
     """Deep equality of JSON values: 1 equals 1.0, but True does not equal 1."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
+        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_equal, left, right))
+        return len(left) == len(right) and all(map(equal, left, right))
     return bool(left == right)
