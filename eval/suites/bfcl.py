@@ -1,7 +1,9 @@
-"""BFCL v4 cases of the single-turn Python categories, from the data of the installed `bfcl-eval` package (Apache-2.0).
+"""BFCL v4 cases of the single-turn Python categories, live ones too, from the data of the installed `bfcl-eval` package (Apache-2.0).
 
 Format: https://github.com/ShishirPatil/gorilla/tree/main/berkeley-function-call-leaderboard; a question file and, except for
-irrelevance, a `possible_answer` file of the same name, joined by id.
+irrelevance and relevance, a `possible_answer` file of the same name, joined by id. A row of relevance is right when anything is called.
+
+simple_java and simple_javascript are left out: a right argument there is source text of those languages, not a JSON value.
 """
 
 from __future__ import annotations
@@ -15,14 +17,27 @@ from data.errors import UserError
 from data.transcript import Json
 from eval.case import Case, ExpectedCall
 
-CATEGORIES = ("simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance")
-NO_CALL = "irrelevance"
+CATEGORIES = (
+    "simple_python",
+    "multiple",
+    "parallel",
+    "parallel_multiple",
+    "irrelevance",
+    "live_simple",
+    "live_multiple",
+    "live_parallel",
+    "live_parallel_multiple",
+    "live_irrelevance",
+    "live_relevance",
+)
+NO_CALL = frozenset({"irrelevance", "live_irrelevance"})
+ANY_CALL = frozenset({"live_relevance"})
 JSON_SCHEMA_TYPES = {"dict": "object", "float": "number", "tuple": "array"}
 
-TOKENS_NO_CALL = 64
+TOKENS_WITHOUT_GOLD = 64
 TOKENS_PER_CALL = 80
 TOKENS_AROUND_ONE, TOKENS_AROUND_MANY = 16, 32
-
+TOKENS_ANY_CALL = 256  # relevance has no gold to measure; its tools take up to a dozen arguments
 
 Rows = Literal["all", "even", "odd"]
 FIRST_AND_STEP = {"all": (0, 1), "even": (0, 2), "odd": (1, 2)}
@@ -71,7 +86,7 @@ def json_schema(schema: Json) -> Json:
 def max_new_tokens(expected: tuple[ExpectedCall, ...]) -> int:
     """Room for the calls in tokens: 80 for one, more where its JSON is long (two characters a token is the dense end of BFCL)."""
     if not expected:
-        return TOKENS_NO_CALL
+        return TOKENS_WITHOUT_GOLD
     sizes = [len(json.dumps({"name": call.name, "arguments": call.example()})) for call in expected]
     around = TOKENS_AROUND_ONE if len(expected) == 1 else TOKENS_AROUND_MANY
     return around + sum(max(TOKENS_PER_CALL, TOKENS_AROUND_ONE + size // 2) for size in sizes)
@@ -81,14 +96,14 @@ def _category(folder: Path, category: str, limit: int | None, kept: Rows) -> lis
     name = f"BFCL_v4_{category}.json"
     rows = _rows(folder / name)
     chosen = [rows[index] for index in spaced(len(rows), limit, kept)]
-    if category == NO_CALL:
+    if category in NO_CALL | ANY_CALL:
         return [_case(row, category, []) for row in chosen]
     gold = {row["id"]: row["ground_truth"] for row in _rows(folder / "possible_answer" / name)}
     return [_case(row, category, gold[row["id"]]) for row in chosen]
 
 
 def _case(row: Json, category: str, gold: list[Json]) -> Case:
-    """One row: a question of one turn, its functions, and gold calls of one `{name: {parameter: accepted}}` each."""
+    """One row: a question of one exchange, its functions, and gold calls of one `{name: {parameter: accepted}}` each."""
     (messages,) = row["question"]
     functions = [{**function, "parameters": json_schema(function["parameters"])} for function in row["function"]]
     expected = tuple(ExpectedCall(name, accepted) for call in gold for name, accepted in call.items())
@@ -99,8 +114,9 @@ def _case(row: Json, category: str, gold: list[Json]) -> Case:
         messages=messages,
         tools=[{"type": "function", "function": function} for function in functions],
         expected=expected,
-        max_new_tokens=max_new_tokens(expected),
+        max_new_tokens=TOKENS_ANY_CALL if category in ANY_CALL else max_new_tokens(expected),
         meta={"benchmark": "BFCL v4"},
+        any_call=category in ANY_CALL,
     )
 
 
