@@ -35,6 +35,8 @@ def judge(case: Case, completion: Completion, response: Response) -> Judged:
     emission, why = emission_of(completion, response, {function["name"] for function in case.functions})
     if emission is Emission.ERROR or emission is Emission.UNMEASURABLE:
         return Judged(emission, None, why)
+    if case.unjudged:
+        return Judged(emission, None, why, "nobody said what is right")
     verdict, mismatch = verdict_of(case, emission, response)
     return Judged(emission, verdict, why, mismatch)
 
@@ -62,6 +64,9 @@ def verdict_of(case: Case, emission: Emission, response: Response) -> tuple[Verd
     if emission is not Emission.NATIVE_CALL:
         return Verdict.MISSED, f"{emission} where a call was expected"
     found = [(call.name, call.arguments) for call in response.calls]
+    if case.any_call:
+        unknown = {name for name, _ in found} - {function["name"] for function in case.functions}
+        return (Verdict.WRONG_TOOL, f"not offered: {', '.join(sorted(unknown))}") if unknown else (Verdict.RIGHT_CALL, "")
     mismatch = calls_mismatch(found, list(case.expected), case.functions)
     if mismatch is None and response.malformed:
         return Verdict.WRONG_NUMBER, f"a further block is malformed: {response.malformed[0].defect}"

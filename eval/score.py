@@ -55,7 +55,7 @@ def metrics(rows: Sequence[Row]) -> dict[str, Rate]:
     counted = [row for row in rows if row.counted]
     native = [row for row in counted if row.case.suite == "native"]
     calling = [row for row in native if row.case.expects_call]
-    silent = [row for row in native if not row.case.expects_call]
+    silent = [row for row in native if row.case.expects_no_call]
     bfcl = [row for row in counted if row.case.suite == "bfcl"]
     simple_multiple = [row for row in bfcl if row.case.slice in BFCL_CALLS]
 
