@@ -1,7 +1,7 @@
 """Measure a model: `python -m eval.run --config configs/eval/quickstart.yaml --model outputs/base/smollm2-135m --out outputs/eval/base`
 
 Generates a completion for every case, reads it strictly on token ids, and leaves `completions.jsonl`, `verdicts.jsonl`, `metrics.json`,
-`report.html` and `manifest.json`. Re-running resumes. Exit status 2 when a gate of the config fails.
+`gates.json`, `report.html` and `manifest.json`. Re-running resumes. Exit status 2 when a gate of the config fails.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from data.wire import WireTokenError, read_ids
 from eval.backends.local import TransformersBackend
 from eval.backends.protocol import Decoding
 from eval.case import Case
+from eval.gate import check, gate_table, parse_gates, read_baseline, write_outcomes
 from eval.generate import complete_all, requests_of
 from eval.report import metrics_table, write_report
-from eval.rows import Row, rows_of, write_rows
+from eval.rows import rows_of, write_rows
 from eval.score import metrics, metrics_json
 from eval.suites import bfcl, native
 
@@ -46,10 +47,13 @@ class EvalConfig(BaseModel):
     batch_size: int = Field(default=48, ge=1)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     gates: dict[str, str] = {}
+    baseline: str | None = None
 
 
 def load_config(path: Path) -> EvalConfig:
-    return load_yaml(path, EvalConfig, "configs/eval/")
+    config = load_yaml(path, EvalConfig, "configs/eval/")
+    parse_gates(config.gates, metrics(()), config.baseline, str(path))
+    return config
 
 
 def load_cases(config: EvalConfig, fraction: float = 1.0) -> list[Case]:
@@ -61,19 +65,6 @@ def load_cases(config: EvalConfig, fraction: float = 1.0) -> list[Case]:
         count = max(1, round(len(part) * fraction))
         kept += [part[index * len(part) // count] for index in range(count)]
     return kept
-
-
-def failed_gates(config: EvalConfig, rows: list[Row]) -> list[str]:
-    """One line per gate that fails. A gate on a metric that is missing or could not be measured fails."""
-    found = metrics(rows)
-    failures = []
-    for name, condition in config.gates.items():
-        operator, _, limit = condition.partition(" ")
-        value = found[name].value if name in found else None
-        met = value is not None and (value >= float(limit) if operator == ">=" else operator == "<=" and value <= float(limit))
-        if not met:
-            failures.append(f"{name} is {'not measured' if value is None else f'{value:.3f}'}, wanted {condition}")
-    return failures
 
 
 def fingerprint(args: argparse.Namespace, config: EvalConfig, tokenizer: Any, backend: dict[str, Any]) -> dict[str, Any]:
@@ -120,6 +111,8 @@ def main() -> int:
     args = parse()
     console = Console()
     config = load_config(args.config)
+    gates = parse_gates(config.gates, metrics(()), config.baseline, str(args.config))
+    baseline = read_baseline(config.baseline, args.out)
     tokenizer = load_tokenizer(args.adapter or args.model)
     try:
         wire = read_ids(tokenizer)
@@ -138,12 +131,13 @@ def main() -> int:
     result = metrics_json(rows)
     write_json(args.out / "metrics.json", result)
     write_report(args.out / "report.html", args.adapter or args.model, result, rows)
+    outcomes = check(gates, result["metrics"], baseline)
+    write_outcomes(args.out / "gates.json", outcomes)
     write_manifest(args.out, "evaluation", **wanted, wall_seconds=round(time.monotonic() - began, 1))
     console.print(metrics_table({args.out.name: result}))
-    failures = failed_gates(config, rows)
-    for failure in failures:
-        console.print(f"gate failed: {failure}", style="bold red")
-    return 2 if failures else 0
+    if outcomes:
+        console.print(gate_table(outcomes))
+    return 0 if all(outcome.passed for outcome in outcomes) else 2
 
 
 if __name__ == "__main__":

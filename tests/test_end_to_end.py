@@ -95,7 +95,7 @@ def test_export_then_evaluate(work: Path, adapter: Path) -> None:
     assert comparison["argmax_agreement"] == 1
     (work / "eval.yaml").write_text(yaml.safe_dump({"native": {"call": 3, "unserved": 2}, "gates": {"native_emission_rate": ">= 0.99"}}))
     command = ("-m", "eval.run", "--config", str(work / "eval.yaml"), "--model", str(work / "merged"), "--out", str(work / "eval"))
-    assert "gate failed" in run(*command, status=2)
+    assert "FAILED" in run(*command, status=2)
     assert json.loads((work / "eval/metrics.json").read_text())["n"]["native"] == 5
     first = (work / "eval/completions.jsonl").read_text()
     run(*command, status=2)

@@ -15,7 +15,7 @@ from data.build import build, load_config
 from data.errors import UserError, reported
 from data.sources.jsonl import Rejected, read_rows
 from data.wire import WireTokenError, read_ids
-from eval.run import EvalConfig, claim, failed_gates
+from eval.run import claim
 from eval.run import load_config as load_eval_config
 from tests.toy import toy_tokenizer
 
@@ -132,10 +132,6 @@ def test_gzip_source_is_split_by_tool_name(tmp_path: Path) -> None:
 def test_wire_token_of_several_ids_names_token_and_remedy() -> None:
     with pytest.raises(WireTokenError, match=r"(?s)<tool_call>.*must be one id.*remedy"):
         read_ids(toy_tokenizer(thinking=False, calls=False))
-
-
-def test_gate_on_something_unmeasured_fails() -> None:
-    assert "not measured" in failed_gates(EvalConfig(gates={"native_emission_rate": ">= 0.5"}), [])[0]
 
 
 def test_folder_of_another_run_is_refused(tmp_path: Path) -> None:

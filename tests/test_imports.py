@@ -16,6 +16,7 @@ LIGHT = [
     "eval.score",
     "eval.match",
     "eval.case",
+    "eval.gate",
 ]
 
 
