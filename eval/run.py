@@ -1,7 +1,7 @@
 """Measure a model: `python -m eval.run --config configs/eval/quickstart.yaml --model outputs/base/smollm2-135m --out outputs/eval/base`
 
 Generates a completion for every case, reads it strictly on token ids, and leaves `completions.jsonl`, `verdicts.jsonl`, `metrics.json`,
-`gates.json`, `report.html` and `manifest.json`. Re-running resumes. Exit status 2 when a gate of the config fails.
+`report.html` and `manifest.json`. Re-running resumes. Exit status 2 when a gate of the config fails.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
-from data.config import load_yaml
 from data.errors import UserError, reported
 from data.manifest import read_manifest, sha256_text, write_json, write_manifest
 from data.precision import compute_dtype
@@ -25,46 +23,24 @@ from data.tokenizer import load_tokenizer
 from data.wire import WireTokenError, read_ids
 from eval.backends.local import TransformersBackend
 from eval.backends.protocol import Decoding
-from eval.case import Case
-from eval.gate import check, gate_table, parse_gates, read_baseline, write_outcomes
+from eval.config import EvalConfig, load_cases, load_config
 from eval.generate import complete_all, requests_of
 from eval.report import metrics_table, write_report
-from eval.rows import rows_of, write_rows
+from eval.rows import Row, rows_of, write_rows
 from eval.score import metrics, metrics_json
-from eval.suites import bfcl, native
 
 
-class EvalConfig(BaseModel):
-    """One evaluation; unknown keys are fatal."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    native: dict[str, int] = {}
-    bfcl: dict[str, int] = {}
-    seed: int = 0
-    bfcl_rows: Literal["all", "even", "odd"] = "all"
-    enable_thinking: bool = False
-    batch_size: int = Field(default=48, ge=1)
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    gates: dict[str, str] = {}
-    baseline: str | None = None
-
-
-def load_config(path: Path) -> EvalConfig:
-    config = load_yaml(path, EvalConfig, "configs/eval/")
-    parse_gates(config.gates, metrics(()), config.baseline, str(path))
-    return config
-
-
-def load_cases(config: EvalConfig, fraction: float = 1.0) -> list[Case]:
-    """The cases of a config; `fraction` keeps an evenly spaced, deterministic part of each slice."""
-    cases = [*native.load(config.native, config.seed), *bfcl.load(list(config.bfcl), config.bfcl, config.bfcl_rows)]
-    kept: list[Case] = []
-    for name in dict.fromkeys((case.suite, case.slice) for case in cases):
-        part = [case for case in cases if (case.suite, case.slice) == name]
-        count = max(1, round(len(part) * fraction))
-        kept += [part[index * len(part) // count] for index in range(count)]
-    return kept
+def failed_gates(config: EvalConfig, rows: list[Row]) -> list[str]:
+    """One line per gate that fails. A gate on a metric that is missing or could not be measured fails."""
+    found = metrics(rows)
+    failures = []
+    for name, condition in config.gates.items():
+        operator, _, limit = condition.partition(" ")
+        value = found[name].value if name in found else None
+        met = value is not None and (value >= float(limit) if operator == ">=" else operator == "<=" and value <= float(limit))
+        if not met:
+            failures.append(f"{name} is {'not measured' if value is None else f'{value:.3f}'}, wanted {condition}")
+    return failures
 
 
 def fingerprint(args: argparse.Namespace, config: EvalConfig, tokenizer: Any, backend: dict[str, Any]) -> dict[str, Any]:
@@ -111,8 +87,6 @@ def main() -> int:
     args = parse()
     console = Console()
     config = load_config(args.config)
-    gates = parse_gates(config.gates, metrics(()), config.baseline, str(args.config))
-    baseline = read_baseline(config.baseline, args.out)
     tokenizer = load_tokenizer(args.adapter or args.model)
     try:
         wire = read_ids(tokenizer)
@@ -131,13 +105,12 @@ def main() -> int:
     result = metrics_json(rows)
     write_json(args.out / "metrics.json", result)
     write_report(args.out / "report.html", args.adapter or args.model, result, rows)
-    outcomes = check(gates, result["metrics"], baseline)
-    write_outcomes(args.out / "gates.json", outcomes)
     write_manifest(args.out, "evaluation", **wanted, wall_seconds=round(time.monotonic() - began, 1))
     console.print(metrics_table({args.out.name: result}))
-    if outcomes:
-        console.print(gate_table(outcomes))
-    return 0 if all(outcome.passed for outcome in outcomes) else 2
+    failures = failed_gates(config, rows)
+    for failure in failures:
+        console.print(f"gate failed: {failure}", style="bold red")
+    return 2 if failures else 0
 
 
 if __name__ == "__main__":
