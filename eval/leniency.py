@@ -101,6 +101,7 @@ LENIENCIES: dict[str, Leniency] = {
     "bfcl_standard": bfcl_standard,
     "unordered_lists": unordered_lists,
 }
+COLUMNS = ("strict", *(f"with_{name}" for name in LENIENCIES), "with_all")
 
 
 def columns(row: Row) -> dict[str, bool]:
