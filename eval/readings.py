@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from data.transcript import Json
@@ -54,11 +55,8 @@ def permissive(row: Row) -> Json:
     if row.calls and not row.malformed:
         return {"calls": row.calls, "defect": None, "by": "strict"}
     calls, rule = salvage(answer_text(row), row.case.functions)
-    return (
-        {"calls": calls, "defect": None, "by": rule}
-        if len(calls) > len(row.calls)
-        else {"calls": row.calls, "defect": None, "by": "strict"}
-    )
+    more = len(calls) > len(row.calls)
+    return {"calls": calls if more else row.calls, "defect": None, "by": rule if more else "strict"}
 
 
 def answer_text(row: Row) -> str:
@@ -80,9 +78,7 @@ def loses(row: Row, reader: str) -> bool:
     """Whether a strict call is not among the reading's, unchanged."""
     left = list(row.readings[reader]["calls"])
     for call in row.calls:
-        at = next(
-            (i for i, other in enumerate(left) if other["name"] == call["name"] and equal(other["arguments"], call["arguments"])), None
-        )
+        at = next((i for i, other in enumerate(left) if equal(other, call)), None)
         if at is None:
             return True
         del left[at]
@@ -105,9 +101,9 @@ def reading_outcomes(rows: Sequence[Row]) -> dict[str, tuple[list[Row], Outcome]
         read = [row for row in rows if row.counted and reader in row.readings]
         calling = [row for row in read if row.case.expects_call]
         outcomes |= {
-            f"{reader}_emission_rate": (calling, lambda row, reader=reader: emits(row, reader)),
-            f"{reader}_accuracy": (calling, lambda row, reader=reader: accurate(row, reader)),
-            f"{reader}_salvage_rate": (read, lambda row, reader=reader: salvages(row, reader)),
-            f"{reader}_loss_rate": ([row for row in read if row.calls], lambda row, reader=reader: loses(row, reader)),
+            f"{reader}_emission_rate": (calling, partial(emits, reader=reader)),
+            f"{reader}_accuracy": (calling, partial(accurate, reader=reader)),
+            f"{reader}_salvage_rate": (read, partial(salvages, reader=reader)),
+            f"{reader}_loss_rate": ([row for row in read if row.calls], partial(loses, reader=reader)),
         }
     return outcomes

@@ -106,10 +106,13 @@ def headline(counted: Sequence[Row]) -> dict[str, Rate]:
 
 
 def accuracies(calling: Sequence[Row]) -> dict[str, Rate]:
-    """`accuracy_strict`, `accuracy_with_NAME` for each leniency alone, and `accuracy_with_all`, over cases of every suite that expect calls."""
-    found = [(row, columns(row)) for row in calling]
-    right = {(row.completion.key, name) for row, verdicts in found for name, verdict in verdicts.items() if verdict}
-    return {f"accuracy_{name}": share(calling, lambda row, name=name: (row.completion.key, name) in right) for name in COLUMNS}
+    """`accuracy_strict`, `accuracy_with_NAME` for each leniency alone, and `accuracy_with_all`, over all cases that expect calls."""
+    found = {row.completion.key: columns(row) for row in calling}
+
+    def column(name: str) -> Rate:
+        return share(calling, lambda row: found[row.completion.key][name])
+
+    return {f"accuracy_{name}": column(name) for name in COLUMNS}
 
 
 def slices(counted: Sequence[Row], name_of: Callable[[Row], str | int | None]) -> dict[str, dict[str, Any]]:
