@@ -1,41 +1,35 @@
 """Compare two evaluations case by case: `python -m eval.compare outputs/eval/base outputs/eval/adapter`
 
-Pairs the cases that both runs hold, prints the rates side by side and what changed, and writes `comparison.json` into the second
-folder. Exit status 2 when the second run is worse: a paired exact McNemar test on correctness with p < 0.05.
+Pairs the cases that both runs hold, refuses runs that differ in more than the model, prints what changed with its uncertainty, overall and
+by slice, and writes `comparison.json` into the second folder. Exit status 2 when the second run is worse: in right answers, or in native
+emission or false calls without right answers being better, by an exact McNemar test (Holm-adjusted p < 0.05) and a paired interval
+clustered by tool.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
-from scipy.stats import binomtest
+from rich.table import Table
 
 from data.errors import UserError, reported
 from data.manifest import write_json
+from eval.alarm import hidden_fall
+from eval.comparable import ALLOWABLE, check_fingerprints, differing, read_fingerprint, shared_keys
 from eval.completion import Key
 from eval.emission import CODE
-from eval.report import metrics_table
+from eval.pairing import by_slice, changes, pairs_of
 from eval.rows import Row, read_rows
 from eval.score import metrics_json
-from eval.verdict import RIGHT, Verdict
+from eval.verdict import Verdict
+from eval.wording import NAMES, interval_text, percent, points, sentence
 
 SHOWN_LINES = 10
-
-
-class Paired(NamedTuple):
-    """Counts of cases by (first run right, second run right), and the exact McNemar p-value."""
-
-    both: int
-    gained: int
-    lost: int
-    neither: int
-    p_value: float | None
 
 
 def turned(base: Mapping[Key, Row], candidate: Mapping[Key, Row]) -> tuple[Row, Row] | None:
@@ -55,30 +49,73 @@ def show_turned(pair: tuple[Row, Row], names: tuple[str, str], console: Console)
         console.print(f"{name}: {row.judged.emission} ({row.judged.why})\n{shown}", markup=False, highlight=False)
 
 
-def mcnemar(pairs: Sequence[tuple[bool, bool]]) -> Paired:
-    """Exact McNemar test of (first right, second right): the discordant pairs against a fair coin."""
-    counts = Counter(pairs)
-    gained, lost = counts[False, True], counts[True, False]
-    p_value = float(binomtest(gained, gained + lost).pvalue) if gained + lost else None
-    return Paired(counts[True, True], gained, lost, counts[False, False], p_value)
-
-
-def compare(base: Mapping[Key, Row], candidate: Mapping[Key, Row]) -> dict[str, Any]:
-    """Both runs on the completions that both hold and count, and the paired test."""
-    shared = [key for key in candidate if key in base and candidate[key].counted and base[key].counted]
-    paired = mcnemar([(base[key].judged.verdict in RIGHT, candidate[key].judged.verdict in RIGHT) for key in shared])
+def compare(base: Mapping[Key, Row], candidate: Mapping[Key, Row], allowed: Collection[str] = ()) -> dict[str, Any]:
+    """What `comparison.json` holds, but for the fingerprints."""
+    case_ids = shared_keys(base, candidate, allowed)
+    shared = set(case_ids)
+    pairs = pairs_of(list(base.values()), list(candidate.values()), case_ids)
+    found = changes(pairs)
     return {
-        "shared_cases": len(shared),
-        "paired": paired._asdict(),
-        "base": metrics_json([base[key] for key in shared]),
-        "candidate": metrics_json([candidate[key] for key in shared]),
+        "schema_version": 2,
+        "shared_cases": len(case_ids),
+        "left_out": {"base": len(_case_ids(base) - shared), "candidate": len(_case_ids(candidate) - shared)},
+        "changes": found,
+        "slices": by_slice(pairs),
+        "alarm": hidden_fall(base, candidate)._asdict(),
+        "regression": regressed(found),
+        "sentence": sentence(found),
+        "base": metrics_json([row for row in base.values() if row.case.id in shared]),
+        "candidate": metrics_json([row for row in candidate.values() if row.case.id in shared]),
     }
 
 
-def sentence(paired: Paired) -> str:
-    if paired.p_value is None:
-        return "No case changed between right and wrong."
-    return f"{paired.gained} cases became right and {paired.lost} became wrong (exact McNemar p = {paired.p_value:.2g})."
+def regressed(found: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether any outcome is worse, unless right answers, which weigh calls and abstentions alike, are better."""
+    return found["right"]["conclusion"] != "better" and any(one["conclusion"] == "worse" for one in found.values())
+
+
+def _case_ids(rows: Mapping[Key, Row]) -> set[str]:
+    return {row.case.id for row in rows.values()}
+
+
+def changes_table(found: Mapping[str, Mapping[str, Any]], names: tuple[str, str], title: str) -> Table:
+    """One line for each outcome or slice."""
+    table = Table(title=title, title_justify="left")
+    for name in ("", "n", *names, "difference", "95 % interval", "gained", "lost", "p", "detectable"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, one in found.items():
+        p_value = one.get("p_adjusted", one["p_value"])
+        table.add_row(
+            NAMES.get(name, name), str(one["n"]), percent(one["base"]), percent(one["candidate"]), points(one["difference"]),
+            interval_text(one), str(one["gained"]), str(one["lost"]), "n/a" if p_value is None else f"{p_value:.2g}",
+            points(one["minimum_detectable_effect"]),
+        )  # fmt: skip
+    return table
+
+
+def show(result: Mapping[str, Any], names: tuple[str, str], console: Console) -> None:
+    """The comparison on a terminal, the sentence last."""
+    titles = ("shared cases; p is Holm-adjusted; detectable: at 80 % power", "right answers by slice; p is not adjusted")
+    for found, title in zip((result["changes"], result["slices"]), titles, strict=True):
+        console.print(changes_table(found, names, title))
+    left_out = result["left_out"]
+    if any(left_out.values()):
+        console.print(
+            f"Not compared: {left_out['base']} cases of {names[0]} and {left_out['candidate']} of {names[1]}, absent or not counted."
+        )
+    if result["alarm"]["fires"]:
+        console.print(f"ALARM: {result['alarm']['reason']}", style="bold red")
+    console.print(f"{result['shared_cases']} cases in both runs. {result['sentence']}", markup=False, highlight=False)
+
+
+def fingerprints(base: Path, candidate: Path, allowed: Collection[str], console: Console) -> dict[str, Any] | None:
+    """What differs between the runs besides their answers; `UserError` where it must not."""
+    first, second = read_fingerprint(base), read_fingerprint(candidate)
+    if first is None or second is None:
+        console.print("A run has no fingerprint.json: whether both were made alike cannot be told.", style="yellow")
+        return None
+    check_fingerprints(first, second, allowed)
+    return differing(first, second)
 
 
 @reported
@@ -86,22 +123,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("base", type=Path, help="folder of the first run")
     parser.add_argument("candidate", type=Path, help="folder of the run to judge")
+    parser.add_argument("--allow", action="append", default=[], choices=ALLOWABLE, help="a difference that is meant; may be repeated")
     args = parser.parse_args()
     console = Console()
     base, candidate = ({row.completion.key: row for row in read_rows(folder)} for folder in (args.base, args.candidate))
-    result = compare(base, candidate)
+    differs = fingerprints(args.base, args.candidate, args.allow, console)
+    result = compare(base, candidate, args.allow)
     if not result["shared_cases"]:
-        raise UserError(
-            f"{args.base} and {args.candidate}", "no case in common", "runs over the same suites", "evaluate both with one config"
-        )
-    write_json(args.candidate / "comparison.json", result)
+        place = f"{args.base} and {args.candidate}"
+        raise UserError(place, "no case in common", "runs over the same suites", "evaluate both with one config")
+    write_json(args.candidate / "comparison.json", {**result, "allowed": args.allow, "fingerprints_differ": differs})
     names = (args.base.name, args.candidate.name)
-    console.print(metrics_table(dict(zip(names, (result["base"], result["candidate"]), strict=True))))
     if pair := turned(base, candidate):
         show_turned(pair, names, console)
-    paired = Paired(**result["paired"])
-    console.print(f"{result['shared_cases']} cases in both runs. {sentence(paired)}", markup=False)
-    return 2 if paired.lost > paired.gained and (paired.p_value or 1) < 0.05 else 0
+    show(result, names, console)
+    return 2 if result["regression"] else 0
 
 
 if __name__ == "__main__":

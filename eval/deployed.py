@@ -34,7 +34,7 @@ def vllm_answers(python: str, tokenizer: Path, cases: Sequence[Json], parser: st
     """
     given = {"tokenizer": str(tokenizer), "parser": parser, "reasons": reasons, "cases": list(cases)}
     done = subprocess.run(
-        [python, str(WORKER)], input=json.dumps(given), capture_output=True, text=True, env={**os.environ, **QUIET}, check=False
+        [python, "-I", str(WORKER)], input=json.dumps(given), capture_output=True, text=True, env={**os.environ, **QUIET}, check=False
     )
     if done.returncode:
         found = done.stderr.strip().splitlines()[-1:] or ["nothing"]

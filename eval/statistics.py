@@ -75,8 +75,10 @@ def cluster_interval(values: Sequence[float], clusters: Sequence[Hashable], leve
 
 def design_effect(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
     """How many times the variance of the mean grows because cases come in clusters (Kish 1965); at least 1."""
-    means, plain = cluster_means(values, clusters), float(np.var(values)) / max(1, len(values))
-    return max(1.0, float(np.var(means)) / plain) if means is not None and plain > 0 else 1.0
+    means = cluster_means(values, clusters)
+    if means is None or not np.var(values):
+        return 1.0
+    return max(1.0, float(np.var(means) * len(values) / np.var(values)))
 
 
 def minimum_detectable_effect(n: int, discordant: int, effect: float = 1.0, power: float = 0.8, alpha: float = 0.05) -> float | None:
@@ -84,7 +86,7 @@ def minimum_detectable_effect(n: int, discordant: int, effect: float = 1.0, powe
 
     Connor (1987), "Sample size for testing differences in proportions for the paired-sample design": with a share p of pairs that
     differ, `n d² = (z_α √p + z_β √(p - d²))²`. p is taken as (discordant + 1) / (n + 2), because no pair that differed does not mean that
-    none can; `effect` is the design effect, which divides n. None where even a difference of p would not be found.
+    none can, and is at least d; `effect` is the design effect, which divides n. None where not even a difference of 1 would be found.
     """
     if n == 0:
         return None
@@ -92,9 +94,10 @@ def minimum_detectable_effect(n: int, discordant: int, effect: float = 1.0, powe
     z_alpha, z_beta = norm.ppf(1 - alpha / 2), norm.ppf(power)
 
     def surplus(difference: float) -> float:
-        return difference * sqrt(pairs) - z_alpha * sqrt(share) - z_beta * sqrt(max(0.0, share - difference**2))
+        differing = max(share, difference)
+        return difference * sqrt(pairs) - z_alpha * sqrt(differing) - z_beta * sqrt(differing - difference**2)
 
-    return float(brentq(surplus, 0.0, share)) if surplus(share) > 0 else None
+    return float(brentq(surplus, 0.0, 1.0)) if surplus(1.0) > 0 else None
 
 
 def difference_interval(first: tuple[int, int], second: tuple[int, int], level: float = LEVEL) -> Interval | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 
-import pytest
 from rich.console import Console
 
 from eval.case import Case, ExpectedCall
-from eval.compare import mcnemar, show_turned, turned
+from eval.compare import show_turned, turned
 from eval.completion import Completion, Key
 from eval.emission import Emission
 from eval.rows import Row
@@ -24,12 +23,6 @@ def row(
     expected = (ExpectedCall("f", {}, exact=True),) if calls else ()
     case = Case(id_, suite, name, [{"role": "user", "content": request}], [TOOL], expected, 8)
     return Row(case, Completion(id_, [2], "stop", 1, 0.0), Judged(emission, verdict, "so"), tokens=list(text))
-
-
-def test_wilson_interval() -> None:
-    found = rate(8, 10)
-    assert found.value == 0.8
-    assert (found.low, found.high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
 
 
 def test_no_case_is_not_zero() -> None:
@@ -55,13 +48,6 @@ def test_denominators() -> None:
     assert (found["false_call_rate"].hits, found["false_call_rate"].n) == (1, 2)
     assert found["bfcl_false_call_rate"].value == 1
     assert found["bfcl_native_emission_rate"].value == 0
-
-
-def test_mcnemar_is_exact() -> None:
-    paired = mcnemar([*[(False, True)] * 8, (True, False), (False, False)])
-    assert (paired.gained, paired.lost, paired.neither) == (8, 1, 1)
-    assert paired.p_value == pytest.approx(2 * (1 + 9) / 2**9)
-    assert mcnemar([]).p_value is None
 
 
 def test_comparison_shows_a_code_dump_that_became_a_call() -> None:
