@@ -1,28 +1,24 @@
-"""One completion, read strictly, against its case: its emission class and its verdict. Pure; no torch."""
+"""One completion, read strictly, against its case: its emission class and its verdict. Pure; no torch.
+
+Ids decide first: a wire id that was generated makes a native class, whatever text stands around it, a code fence included. Only where none
+was is the text looked at, in this order: typed call, `<code>` mode, JSON call, Python call and program text, and prose by its sentences.
+"""
 
 from __future__ import annotations
 
-import ast
-import json
-import re
-import warnings
-from collections.abc import Iterator
-
 from data.response import Defect, Response
-from data.wire import HERMES
+from eval.asked import Asked, asked_of
 from eval.case import Case
+from eval.code import code_mode, code_of
 from eval.completion import Completion
-from eval.emission import ATTEMPTS, Emission
-from eval.match import calls_mismatch
-from eval.verdict import Judged, Verdict
+from eval.contents import holds_content
+from eval.emission import UNCOUNTED, Emission
+from eval.fences import Layout, layout
+from eval.sentences import judge_prose
+from eval.spelled_call import explains_format, json_call, shows_call, typed_call
+from eval.verdict import Judged, verdict_of
 
-FENCE = re.compile(r"```([\w+#.-]*)[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
-NO_CODE = frozenset({"", "text", "txt", "json", "markdown", "md", "yaml", "output", "plaintext"})
-CODE_LINE = re.compile(
-    r"^\s*(?:def \w+\s*\(|class \w+|import [\w.]+|from [\w.]+ import |#include|public (?:static|class)|function \w+\s*\(|const \w+ =|#!/)"
-)
-
-
+HEAD, TAIL = 12_000, 4_000  # characters
 BROKEN = {
     Defect.PYTHON_LITERAL: Emission.NATIVE_PYTHON,
     Defect.UNCLOSED: Emission.NATIVE_UNCLOSED,
@@ -32,8 +28,8 @@ BROKEN = {
 
 def judge(case: Case, completion: Completion, response: Response) -> Judged:
     """Classify one completion, given its strict reading."""
-    emission, why = emission_of(completion, response, {function["name"] for function in case.functions})
-    if emission is Emission.ERROR or emission is Emission.UNMEASURABLE:
+    emission, why = emission_of(completion, response, asked_of(case))
+    if emission in UNCOUNTED:
         return Judged(emission, None, why)
     if case.unjudged:
         return Judged(emission, None, why, "nobody said what is right")
@@ -41,7 +37,7 @@ def judge(case: Case, completion: Completion, response: Response) -> Judged:
     return Judged(emission, verdict, why, mismatch)
 
 
-def emission_of(completion: Completion, response: Response, tool_names: set[str]) -> tuple[Emission, str]:
+def emission_of(completion: Completion, response: Response, asked: Asked) -> tuple[Emission, str]:
     """What the completion is, and why, by ids first and by text only where no wire id was generated."""
     if completion.finish == "error":
         return Emission.ERROR, completion.error or "no completion"
@@ -52,99 +48,37 @@ def emission_of(completion: Completion, response: Response, tool_names: set[str]
     if response.malformed:
         defect = response.malformed[0].defect
         return BROKEN.get(defect, Emission.NATIVE_MALFORMED), f"native ids around a block that is {defect}"
-    return emission_of_text(response.content, response.reasoning, tool_names)
+    return emission_of_text(response.content, response.reasoning, asked)
 
 
-def verdict_of(case: Case, emission: Emission, response: Response) -> tuple[Verdict, str]:
-    """What the completion is worth, and what is wrong with it. A failed attempt to call is no abstention."""
-    if not case.expects_call:
-        if emission in ATTEMPTS:
-            return Verdict.FALSE_CALL, f"{emission} although no call was expected"
-        return (Verdict.RIGHT_QUESTION if emission is Emission.QUESTION else Verdict.RIGHT_ABSTENTION), ""
-    if emission is not Emission.NATIVE_CALL:
-        return Verdict.MISSED, f"{emission} where a call was expected"
-    found = [(call.name, call.arguments) for call in response.calls]
-    if case.any_call:
-        unknown = {name for name, _ in found} - {function["name"] for function in case.functions}
-        return (Verdict.WRONG_TOOL, f"not offered: {', '.join(sorted(unknown))}") if unknown else (Verdict.RIGHT_CALL, "")
-    mismatch = calls_mismatch(found, list(case.expected), case.functions)
-    if mismatch is None and response.malformed:
-        return Verdict.WRONG_NUMBER, f"a further block is malformed: {response.malformed[0].defect}"
-    return (Verdict.WRONG_ARGUMENTS, mismatch) if mismatch else (Verdict.RIGHT_CALL, "")
+def emission_of_text(text: str, reasoning: str | None, asked: Asked) -> tuple[Emission, str]:
+    """What a completion without any native block is. Never raises.
 
-
-def emission_of_text(text: str, reasoning: str | None, tool_names: set[str]) -> tuple[Emission, str]:
-    """What a completion without any native block is."""
-    if not text.strip():
+    Of a text over `HEAD + TAIL` characters only both ends are read, but typed tags are looked for everywhere.
+    """
+    if reason := typed_call(text, asked):
+        return Emission.TYPED_CALL, reason
+    text = text if len(text) <= HEAD + TAIL else f"{text[:HEAD]}\n{text[-TAIL:]}"
+    parts = without_examples(layout(text), asked)
+    if not parts.prose.strip() and not parts.blocks:
         return (Emission.REASONING_ONLY, "nothing after the reasoning") if reasoning else (Emission.EMPTY, "nothing but white space")
-    if HERMES.call_open in text:
-        return Emission.TYPED_CALL, "the call's opening text, spelled with other ids"
-    for value in json_objects(text):
-        if str(value.get("name")) in tool_names and ({"arguments", "parameters"} & value.keys()):
-            return Emission.JSON_IN_TEXT, "a call as JSON text"
-    reason = code_reason(text, tool_names)
-    return (Emission.CODE_DUMP, reason) if reason else (Emission.ANSWER, "text without call or code")
+    return json_or_content(text, parts, asked) or code_of(text, parts, asked) or judge_prose(parts.prose, asked)
 
 
-def json_objects(text: str) -> Iterator[dict[str, object]]:
-    """JSON objects that stand anywhere in the text, outermost first."""
-    decoder = json.JSONDecoder()
-    position = text.find("{")
-    while position >= 0:
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            end = position + 1
-        else:
-            if isinstance(value, dict):
-                yield value
-        position = text.find("{", end)
+def without_examples(parts: Layout, asked: Asked) -> Layout:
+    """Leave out the blocks that show a call in a text about its format."""
+    kept = (block for block in parts.blocks if not (explains_format(block.lead) and shows_call(block.body, asked)))
+    return Layout(parts.prose, tuple(kept))
 
 
-def code_reason(text: str, tool_names: set[str]) -> str | None:
-    """Why the text is a code dump, or None: program text in a fence, or statements that define, import or call."""
-    blocks = FENCE.findall(text)
-    for language, body in blocks:
-        if language.lower() not in NO_CODE:
-            return f"a fenced block of {language}"
-        if reason := _python_reason(body, tool_names):
-            return f"a fenced block that {reason}"
-    if blocks:
+def json_or_content(text: str, parts: Layout, asked: Asked) -> tuple[Emission, str] | None:
+    """A call as JSON, or an argument of one written out, in text that is no `<code>` mode; None for any other text."""
+    if code_mode(text, parts, asked):
         return None
-    if sum(bool(CODE_LINE.match(line)) for line in text.splitlines()) >= 1:
-        return "lines that define or import"
-    return _python_reason(text, tool_names)
-
-
-def _python_reason(text: str, tool_names: set[str]) -> str | None:
-    """Parse as Python, leaving out a last statement that was cut off."""
-    tree = _parse(text)
-    if tree is None:
-        return None
-    last_names = {name.rsplit(".", 1)[-1] for name in tool_names}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            return f"defines {node.name}"
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            return "imports"
-        if isinstance(node, ast.Call) and _called(node) in last_names:
-            return f"calls {_called(node)} as a Python function"
-    return None
-
-
-def _called(node: ast.Call) -> str | None:
-    if isinstance(node.func, ast.Attribute):
-        return node.func.attr
-    return node.func.id if isinstance(node.func, ast.Name) else None
-
-
-def _parse(text: str, tries: int = 12) -> ast.Module | None:
-    lines = text.strip().splitlines()
-    for dropped in range(min(tries, len(lines))):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return ast.parse("\n".join(lines[: len(lines) - dropped]))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            continue
-    return None
+    for block in parts.blocks:
+        if reason := json_call(block.body, asked):
+            return Emission.JSON_IN_FENCE, reason
+    if reason := json_call(parts.prose, asked):
+        return Emission.JSON_IN_TEXT, reason
+    reason = holds_content(parts, asked)
+    return (Emission.CODE_DUMP, reason) if reason else None

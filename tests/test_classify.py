@@ -10,7 +10,7 @@ from eval.case import Case, ExpectedCall
 from eval.classify import judge
 from eval.completion import Completion
 from eval.emission import Emission
-from eval.verdict import Verdict
+from eval.verdict import Verdict, is_valid
 
 TOOL = {
     "type": "function",
@@ -44,6 +44,10 @@ DONE = Completion("c", [2], "stop", 1, 0.0)
         (response(calls=(Call("write_file", RIGHT),)), Verdict.RIGHT_CALL),
         (response(calls=(Call("write_file", {"path": "b.py", "content": "x = 1"}),)), Verdict.WRONG_ARGUMENTS),
         (response(calls=(Call("write_file", RIGHT),), malformed=(BROKEN,)), Verdict.WRONG_NUMBER),
+        (response(calls=(Call("write_file", RIGHT), Call("write_file", RIGHT))), Verdict.WRONG_NUMBER),
+        (response(calls=(Call("read_file", RIGHT),)), Verdict.WRONG_TOOL),
+        (response(calls=(Call("write_file", {"path": 1, "content": "x = 1"}),)), Verdict.INVALID_ARGUMENTS),
+        (response(calls=(Call("write_file", {"content": "x = 1"}),)), Verdict.INVALID_ARGUMENTS),
     ],
 )
 def test_where_a_call_is_expected_and_made(answer: Response, verdict: Verdict) -> None:
@@ -55,7 +59,7 @@ def test_where_a_call_is_expected_and_made(answer: Response, verdict: Verdict) -
     ("answer", "emission"),
     [
         (response(malformed=(BROKEN,)), Emission.NATIVE_MALFORMED),
-        (response(f"{HERMES.call_open}\n{{}}"), Emission.TYPED_CALL),
+        (response(f'{HERMES.call_open}\n{{"name": "write_file"}}'), Emission.TYPED_CALL),
         (response('Sure: {"name": "write_file", "arguments": {"path": "a.py"}}'), Emission.JSON_IN_TEXT),
         (response("```python\nwith open('a.py') as f:\n    pass\n```"), Emission.CODE_DUMP),
         (response("import os\n\ndef write_file(path):\n    ..."), Emission.CODE_DUMP),
@@ -75,6 +79,9 @@ def test_where_a_call_is_expected_and_missed(answer: Response, emission: Emissio
     [
         (response("Water boils at 100 degrees."), Verdict.RIGHT_ABSTENTION),
         (response("```python\nprint(1)\n```"), Verdict.RIGHT_ABSTENTION),
+        (response("```python\ndef write_file(path):\n    ...\n```"), Verdict.RIGHT_ABSTENTION),
+        (response("Which file?"), Verdict.RIGHT_ABSTENTION),
+        (response('```python\nwrite_file("a.py")\n```'), Verdict.FALSE_CALL),
         (response(calls=(Call("write_file", RIGHT),)), Verdict.FALSE_CALL),
         (response(malformed=(BROKEN,)), Verdict.FALSE_CALL),
         (response('{"name": "write_file", "arguments": {}}'), Verdict.FALSE_CALL),
@@ -89,3 +96,44 @@ def test_what_does_not_count_has_no_verdict() -> None:
     assert (error.emission, error.verdict, error.why) == (Emission.ERROR, None, "HTTP 500")
     without_ids = judge(case(True), Completion("c", None, "stop", 0, 0.0, text="hello"), response("hello"))
     assert (without_ids.emission, without_ids.verdict) == (Emission.UNMEASURABLE, None)
+
+
+class Asking(Case):
+    asks = True
+
+
+class Open(Case):
+    any_call = True
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (response("Which file?"), Verdict.RIGHT_QUESTION),
+        (response("Files are collections of bytes."), Verdict.MISSED),
+        (response(calls=(Call("write_file", RIGHT),)), Verdict.FALSE_CALL),
+    ],
+)
+def test_where_a_question_is_expected(answer: Response, verdict: Verdict) -> None:
+    assert judge(Asking(**vars(case(False))), DONE, answer).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (response(calls=(Call("write_file", {}),)), Verdict.RIGHT_CALL),
+        (response(calls=(Call("read_file", {}),)), Verdict.WRONG_TOOL),
+        (response("No."), Verdict.MISSED),
+    ],
+)
+def test_where_any_call_is_right(answer: Response, verdict: Verdict) -> None:
+    assert judge(Open(**vars(case(False))), DONE, answer).verdict is verdict
+
+
+@pytest.mark.parametrize("schema", [{"type": "dict"}, {"properties": {"a": {"$ref": "http://localhost/x.json"}}}, {"pattern": "("}])
+def test_a_schema_that_cannot_be_checked_forbids_nothing(schema: dict[str, object]) -> None:
+    assert is_valid({"a": 1}, schema)
+
+
+def test_a_schema_forbids_what_it_says() -> None:
+    assert not is_valid({}, {"required": ["a"]})
