@@ -13,6 +13,7 @@ LIGHT = [
     "data.split",
     "data.sources.dialogue",
     "eval.classify",
+    "eval.detector",
     "eval.score",
     "eval.match",
     "eval.case",
