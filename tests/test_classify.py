@@ -98,12 +98,11 @@ def test_what_does_not_count_has_no_verdict() -> None:
     assert (without_ids.emission, without_ids.verdict) == (Emission.UNMEASURABLE, None)
 
 
-class Asking(Case):
-    asks = True
-
-
-class Open(Case):
-    any_call = True
+def flagged(name: str) -> Case:
+    """A case without expected calls that has this flag set."""
+    found = case(False)
+    object.__setattr__(found, name, True)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ class Open(Case):
     ],
 )
 def test_where_a_question_is_expected(answer: Response, verdict: Verdict) -> None:
-    assert judge(Asking(**vars(case(False))), DONE, answer).verdict is verdict
+    assert judge(flagged("asks"), DONE, answer).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -127,7 +126,7 @@ def test_where_a_question_is_expected(answer: Response, verdict: Verdict) -> Non
     ],
 )
 def test_where_any_call_is_right(answer: Response, verdict: Verdict) -> None:
-    assert judge(Open(**vars(case(False))), DONE, answer).verdict is verdict
+    assert judge(flagged("any_call"), DONE, answer).verdict is verdict
 
 
 @pytest.mark.parametrize("schema", [{"type": "dict"}, {"properties": {"a": {"$ref": "http://localhost/x.json"}}}, {"pattern": "("}])
