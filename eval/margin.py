@@ -80,14 +80,16 @@ def _turn_start(prompt: list[int], wire: WireIds) -> int:
     return len(prompt) - prompt[::-1].index(wire.turn_open)
 
 
-def margins(model: Any, requests: Sequence[Request], wire: WireIds, tokenizer: Any, batch_size: int = BATCH_SIZE) -> dict[str, Margin]:
+def margins(
+    model: Any, requests: Sequence[Request], wire: WireIds, tokenizer: Any, batch_size: int = BATCH_SIZE, quiet: bool = False
+) -> dict[str, Margin]:
     """The margin of each case, by its id: one forward pass over each batch of prompts. `model` is in the mode and dtype it computes in."""
     prompts = {request.key.case_id: decision_prompt(request, tokenizer, wire) for request in requests}
     ordered = sorted(prompts, key=lambda case_id: len(prompts[case_id]))
     starts = range(0, len(ordered), batch_size)
     code = torch.tensor(code_ids(tokenizer), device=model.device)
     found: dict[str, Margin] = {}
-    for start in track(starts, description="margin", disable=len(starts) < 2, transient=True):
+    for start in track(starts, description="margin", disable=quiet):
         names = ordered[start : start + batch_size]
         rows = log_probabilities(model, [prompts[name] for name in names], tokenizer.pad_token_id)
         found |= {name: _margin(row, wire.call_open, code, tokenizer) for name, row in zip(names, rows, strict=True)}

@@ -18,6 +18,11 @@ LIGHT = [
     "eval.match",
     "eval.case",
     "eval.gate",
+    "eval.separation",
+    "eval.history",
+    "eval.watch",
+    "eval.drift",
+    "eval.checkpoints",
 ]
 
 
