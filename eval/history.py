@@ -121,8 +121,9 @@ class History:
             if row["status"] == "done" or row["failures"] >= MAX_FAILURES or alive_elsewhere:
                 return False
             self.database.execute(
-                "UPDATE evaluations SET status = 'claimed', path = ?, host = ?, pid = ?, heartbeat = ? WHERE checkpoint = ? AND config = ?",
-                (str(path), host, pid, now, *item),
+                "UPDATE evaluations SET status = 'claimed', path = ?, out = ?, host = ?, pid = ?, heartbeat = ? "
+                "WHERE checkpoint = ? AND config = ?",
+                (str(path), str(out), host, pid, now, *item),
             )
             return True
 

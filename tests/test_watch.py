@@ -221,6 +221,16 @@ def test_two_watchers_share_the_work(place: Path) -> None:
     assert len(ran(place, "began")) == len(set(ran(place))) == 6
 
 
+def test_evaluations_are_logged_to_wandb(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(place))
+    checkpoint(place, "checkpoint-1")
+    watch(place, "--once", "--wandb-project", "smollora")
+    (logged,) = place.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"eval/native_emission_rate" in logged.read_bytes()
+
+
 def test_claim_of_another_machine_is_taken_when_it_is_silent(tmp_path: Path) -> None:
     history, item = History(tmp_path / "history.sqlite"), Item("c" * 64, "f" * 64)
     assert history.claim(item, tmp_path, tmp_path / "out", now=1000.0)
