@@ -127,6 +127,26 @@ def test_interrupted_training_saves_and_resumes(work: Path, adapter: Path) -> No
     assert json.loads((work / "interrupted/manifest.json").read_text())["steps"] == step + 2
 
 
+@pytest.mark.parametrize("accelerate", ["cpu", "cpu_ddp"])
+def test_evaluation_during_training(work: Path, accelerate: str) -> None:
+    folder = work / f"measured-{accelerate}"
+    (work / "training.yaml").write_text(yaml.safe_dump({"native": {"call": 2, "unserved": 1}}))
+    measured = ("--eval_config", str(work / "training.yaml"), "--margin_steps", "2", "--emission_steps", "3", "--max_false_call_rate", "1")
+    sizes = ("--max_length", "20000", "--save_total_limit", "1", "--save_steps", "1", "--gradient_checkpointing", "true")
+    launch(*paths(work, folder.name), *measured, *sizes, accelerate=accelerate)
+    history = json.loads((folder / "manifest.json").read_text())["log_history"]
+    assert [line["step"] for line in history if "eval_margin_auc" in line] == [0, 2, 4]
+    assert [line["step"] for line in history if "eval_false_call_rate" in line] == [3, 4]
+    assert all("loss" in line for line in history if "grad_norm" in line)
+    best = json.loads((folder / "best_checkpoint.json").read_text())
+    assert best["step"] in (3, 4)
+    assert (folder / best["checkpoint"] / "adapter_model.safetensors").is_file()
+
+
+def test_half_of_the_evaluation_keys_is_refused(work: Path) -> None:
+    assert "one without the other" in launch(*paths(work, "none"), "--max_length", "20000", "--margin_steps", "2", status=1)
+
+
 def test_two_processes_train(work: Path, adapter: Path) -> None:
     launch(*paths(work, "ddp"), "--max_length", "20000", accelerate="cpu_ddp")
     manifest = json.loads((work / "ddp/manifest.json").read_text())

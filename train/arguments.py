@@ -14,7 +14,7 @@ from data.errors import UserError
 
 @dataclass
 class DataArguments:
-    """Where the transcripts are, and how long the run may take."""
+    """Where the transcripts are, how long the run may take, and what is measured on the way."""
 
     dataset_dir: str = field(metadata={"help": "Folder made by data.build: train.jsonl, validation.jsonl."})
     max_eval_examples: int = field(default=200, metadata={"help": "Validation transcripts scored for eval_loss."})
@@ -24,6 +24,15 @@ class DataArguments:
     max_minutes: float | None = field(
         default=None,
         metadata={"help": "Wall-clock budget of the training loop. The learning rate decays by whichever is further on, steps or minutes."},
+    )
+    eval_config: str | None = field(
+        default=None,
+        metadata={"help": "YAML of eval.run whose cases are measured during training; few, their time is training time."},
+    )
+    margin_steps: int | None = field(default=None, metadata={"help": "Measure first-token margins every so many steps."})
+    emission_steps: int | None = field(default=None, metadata={"help": "Complete all cases of eval_config every so many steps."})
+    max_false_call_rate: float = field(
+        default=0.25, metadata={"help": "The best checkpoint is the one with the most native calls among those within this rate."}
     )
 
 

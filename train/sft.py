@@ -29,6 +29,7 @@ from data.wire import WireIds, WireTokenError, read_ids
 from train import compat
 from train.arguments import DataArguments, parse_arguments
 from train.budget import TimeBudget, lr_factor
+from train.callbacks import evaluation_callback
 from train.dataset import Supervision, read_transcripts, render_all
 from train.interrupt import SaveOnInterrupt
 from train.rows import added_rows, lengthen_rows, split_rows
@@ -162,10 +163,10 @@ def main() -> int:
     folder = Path(data_args.dataset_dir)
     transcripts = read_transcripts(folder / "train.jsonl")
     train, proven, rendered = render_all(transcripts, tokenizer, wire, training_args.max_length, "render and prove", console.quiet)
-    evaluation = None
+    validation = None
     if training_args.eval_strategy != "no":
         held_out = read_transcripts(folder / "validation.jsonl")[: data_args.max_eval_examples]
-        evaluation, _, _ = render_all(held_out, tokenizer, wire, training_args.max_length, "validation", console.quiet)
+        validation, _, _ = render_all(held_out, tokenizer, wire, training_args.max_length, "validation", console.quiet)
     out = output_folder(training_args)
     out.mkdir(parents=True, exist_ok=True)
     if not console.quiet:
@@ -186,7 +187,7 @@ def main() -> int:
         model=model,
         args=training_args,
         train_dataset=train,
-        eval_dataset=evaluation,
+        eval_dataset=validation,
         processing_class=tokenizer,
         peft_config=lora_config(model_args),
     )
@@ -196,6 +197,8 @@ def main() -> int:
     if data_args.max_minutes:
         trainer.budget = TimeBudget(data_args.max_minutes)
         trainer.add_callback(trainer.budget)
+    if evaluation := evaluation_callback(data_args, trainer, tokenizer, wire):
+        trainer.add_callback(evaluation)
 
     # 5. Train, or go on where the last run stopped
     interrupt = SaveOnInterrupt()
