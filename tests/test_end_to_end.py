@@ -100,7 +100,7 @@ def test_export_then_evaluate(work: Path, adapter: Path) -> None:
     first = (work / "eval/completions.jsonl").read_text()
     run(*command, status=2)
     assert (work / "eval/completions.jsonl").read_text() == first
-    assert "<script" not in (work / "eval/report.html").read_text()
+    assert "Native tool calls" in (work / "eval/report.html").read_text()
     assert "No case changed" in run("-m", "eval.compare", str(work / "eval"), str(work / "eval"))
     assert json.loads((work / "eval/comparison.json").read_text())["shared_cases"] == 5
     assert "no finished evaluation" in run("-m", "eval.compare", str(work / "merged"), str(work / "eval"), status=1)
