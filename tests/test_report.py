@@ -75,7 +75,7 @@ def test_labels_fit_their_segment() -> None:
     assert (narrow.label, wide.label) == ("", "answer 199")
 
 
-@pytest.mark.parametrize(("tokens", "label"), [(0, "1–1"), (63, "32–63"), (64, "64–127"), (8192, "8,192–16,383")])
+@pytest.mark.parametrize(("tokens", "label"), [(0, "1–1"), (63, "32–63"), (64, "64–127"), (8192, "8192–16383")])
 def test_lengths_are_binned_by_octaves(tokens: int, label: str) -> None:
     assert length_bin(tokens)[1] == label
 
@@ -83,7 +83,7 @@ def test_lengths_are_binned_by_octaves(tokens: int, label: str) -> None:
 def test_emission_against_length_and_nesting() -> None:
     rows = [called("a", meta={"content_tokens": 70, "nesting": 1}), dumped("b", meta={"content_tokens": 600, "nesting": 1})]
     length, nesting = emission_plots([run_of(rows)])
-    assert [(p.bin, p.rate.hits, p.rate.n) for p in length.curves[0].points] == [("64–127", 1, 1), ("512–1,023", 0, 1)]
+    assert [(p.bin, p.rate.hits, p.rate.n) for p in length.curves[0].points] == [("64–127", 1, 1), ("512–1023", 0, 1)]
     assert [(p.bin, p.rate.hits, p.rate.n) for p in nesting.curves[0].points] == [("1", 1, 2)]
     assert emission_plots([run_of([called("a")])]) == []
 

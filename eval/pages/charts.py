@@ -98,7 +98,7 @@ class Plot(NamedTuple):
 def length_bin(tokens: float) -> tuple[float, str]:
     """The octave that a content length falls into, as (order, label)."""
     octave = math.floor(math.log2(max(tokens, 1)))
-    return octave, f"{2**octave:,}–{2 ** (octave + 1) - 1:,}"
+    return octave, f"{2**octave}–{2 ** (octave + 1) - 1}"
 
 
 def nesting_bin(depth: float) -> tuple[float, str]:
