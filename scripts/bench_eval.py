@@ -1,0 +1,131 @@
+"""Speed of the evaluation's backends, beside a plain loop of `model.generate` per case in the same run: `python scripts/bench_eval.py`
+
+All decode greedily, from the same weights and prompts, until the end of turn or the case's budget. Loading is not counted. With
+`--vllm-python`, vLLM's offline engine is timed too. Rows `{name, value, unit, peer, peer_value, ratio, n}` go to `--json F`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from transformers import AutoModelForCausalLM
+
+from data.precision import compute_dtype
+from data.tokenizer import load_tokenizer
+from data.wire import WireIds, read_ids
+from eval.backends.config import VllmConfig
+from eval.backends.local import TransformersBackend
+from eval.backends.protocol import Backend, Decoding, Request
+from eval.backends.vllm_offline import VllmBackend
+from eval.generate import requests_of
+from eval.run import load_cases, load_config
+
+Outputs = dict[str, list[int]]
+
+
+def plain_loop(model: Any, requests: Sequence[Request], wire: WireIds) -> Iterator[tuple[str, list[int]]]:
+    """One `model.generate` for each case."""
+    for request in requests:
+        prompt = torch.tensor([request.prompt], device=model.device)
+        output = model.generate(
+            prompt,
+            attention_mask=torch.ones_like(prompt),
+            max_new_tokens=request.max_new_tokens,
+            do_sample=False,
+            eos_token_id=wire.turn_close,
+            pad_token_id=wire.turn_close,
+        )
+        yield request.key.case_id, output[0, len(request.prompt) :].tolist()
+
+
+def through(backend: Backend, requests: Sequence[Request]) -> Iterator[tuple[str, list[int]]]:
+    for completion in backend.complete(requests, Decoding()):
+        yield completion.case_id, completion.ids or []
+
+
+def timed(run: Callable[[], Iterator[tuple[str, list[int]]]], name: str, total: int, console: Console) -> tuple[Outputs, float]:
+    """The ids of each case, and seconds."""
+    began = time.monotonic()
+    outputs = dict(track(run(), description=name, total=total, console=console))
+    return outputs, time.monotonic() - began
+
+
+def row(name: str, ours: tuple[Outputs, float], peer: tuple[Outputs, float]) -> dict[str, Any]:
+    """Cases a second of both, and how many cases got the same ids from both."""
+    outputs, seconds = ours
+    n = len(outputs)
+    return {
+        "name": name,
+        "value": n / seconds,
+        "unit": "cases/s",
+        "peer": "loop of model.generate",
+        "peer_value": n / peer[1],
+        "ratio": peer[1] / seconds,
+        "n": n,
+        "same_ids": sum(peer[0][case] == ids for case, ids in outputs.items()),
+        "tokens": sum(map(len, outputs.values())),
+    }
+
+
+def shown(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="speed of the evaluation", title_justify="left")
+    for head in ("backend", "cases/s", "peer", "peer's", "times", "cases", "same ids"):
+        table.add_column(head, justify="left" if head in ("backend", "peer") else "right")
+    for one in rows:
+        figures = (f"{one['peer_value']:.3f}", f"{one['ratio']:.2f}", str(one["n"]), str(one["same_ids"]))
+        table.add_row(one["name"], f"{one['value']:.3f}", one["peer"], *figures)
+    return table
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="outputs/quickstart/merged", help="folder or Hub id (default %(default)s)")
+    parser.add_argument("--config", type=Path, default=Path("configs/eval/quickstart.yaml"), help="suites (default %(default)s)")
+    parser.add_argument("--cases", type=int, help="evenly spaced part of the suites' cases (default all)")
+    parser.add_argument("--dtype", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    parser.add_argument("--batch-size", type=int, default=48)
+    parser.add_argument("--vllm-python", type=Path, help="a Python that has vLLM")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the rows")
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse()
+    console = Console()
+    tokenizer = load_tokenizer(args.model)
+    wire = read_ids(tokenizer)
+    cases = load_cases(load_config(args.config))
+    count = min(args.cases or len(cases), len(cases))
+    requests = requests_of([cases[at * len(cases) // count] for at in range(count)], tokenizer, wire)
+    dtype = compute_dtype() if args.dtype == "auto" else getattr(torch, args.dtype)
+
+    backend = TransformersBackend.load(args.model, None, dtype, tokenizer.pad_token_id, wire.turn_close, args.batch_size)
+    ours = timed(lambda: through(backend, requests), "transformers backend", count, console)
+    model: Any = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype)
+    model = model.to(backend.decoder.model.device).eval()
+    peer = timed(lambda: plain_loop(model, requests, wire), "plain loop", count, console)
+    rows = [row("transformers", ours, peer)]
+    if args.vllm_python:
+        engine = {"max_model_len": max(len(one.prompt) + one.max_new_tokens for one in requests)}
+        config = VllmConfig(type="vllm", vllm_python=args.vllm_python, dtype=str(dtype).removeprefix("torch."), engine=engine)
+        vllm = VllmBackend(config, args.model, None, wire.turn_close)
+        outputs, seconds = timed(lambda: through(vllm, requests), "vLLM", count, console)
+        rows.append(row("vllm", (outputs, seconds - (vllm.load_seconds or 0)), peer))
+    console.print(shown(rows))
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
