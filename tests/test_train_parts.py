@@ -1,4 +1,4 @@
-"""The shims, the budget, the added rows, and the merge gate."""
+"""The shims, the budget, and the added rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from tests.toy import toy_tokenizer
 from train import compat
 from train.base import add_rows
 from train.budget import lr_factor
-from train.export import acceptable, compare
 from train.rows import lengthen_rows, split_rows
 
 
@@ -76,11 +75,3 @@ def test_rows_get_their_own_learning_rate() -> None:
     split_rows(model, optimizer, 1e-2)
     assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 1e-2]
     assert [list(weight.shape) for weight in optimizer.param_groups[1]["params"]] == [[2, 16]]
-
-
-def test_merge_gate() -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(16, 50) * 5
-    assert acceptable(compare(logits, logits + 1e-4 * torch.randn_like(logits)), "float32")
-    assert not acceptable(compare(logits, logits + torch.randn_like(logits)), "bfloat16")
-    assert not acceptable(compare(logits, torch.full_like(logits, float("nan"))), "bfloat16")

@@ -1,168 +1,180 @@
 """Package for serving: `python -m train.export --adapter outputs/sft/smollm2_quickstart --out outputs/merged/smollm2_quickstart`
 
-Merges the adapter (and its trained rows) into the base in float32, casts, writes safetensors with tokenizer and templates, then
-reloads the folder and compares its logits with the unmerged model's on prompts of its own. On a mismatch the folder is removed.
+Merges the adapter (and its trained rows) into the base in float32, casts once, writes sharded safetensors with tokenizer, templates,
+generation config, `serve.json` and a model card, and holds the written folder against the unmerged model (`train.merge_gate`). The
+folder appears under its name when all of that is done, or not at all. `--adapter-only` leaves the adapter unmerged.
 """
 
 from __future__ import annotations
 
-import argparse
-import shutil
+import gc
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from rich.console import Console
-from rich.progress import track
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import AutoConfig, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from data.errors import UserError, reported
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
-from data.render import prompt_ids
-from data.sources.dialogue import generate
 from data.tokenizer import load_tokenizer
-from data.transcript import AssistantMessage
+from data.wire import form_of, read_ids
+from train.adapter_export import check_servable, copy_adapter, largest_rank, read_config
+from train.export_arguments import ExportArguments, parse
+from train.gate_prompts import gate_prompts
+from train.gguf_file import find_converter, write_gguf
+from train.hub import push
+from train.merge import holding_dtype, load_model, load_unmerged, merge
+from train.merge_gate import Comparison, compare, gate_record, reference, refuse
+from train.model_card import model_card
+from train.serve_config import lora_flags, serve_config
+from train.staging import check_target, staged
 
-PROMPTS = 16
-# bfloat16 keeps 8 bits of mantissa: a merged weight is off by up to 2^-9 of itself, and logits of size 20 by some tenths.
-KL_LIMIT = {"bfloat16": 0.05, "float16": 0.01, "float32": 1e-4}
-AGREE_LIMIT = 15 / 16
+KINDS = ("merged", "adapter_export")
+STEPS = 5
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """Merged against unmerged at the decision token of each prompt: KL divergence in nats, and argmax agreement."""
-
-    prompts: int
-    mean_kl: float
-    max_kl: float
-    argmax_agreement: float
-    max_abs_logit_difference: float
-
-
-def verification_prompts(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """`PROMPTS` generation prompts from held-out transcripts, half of them asking for a call."""
-    prompts = []
-    for transcript in generate("validation", 16, PROMPTS, {"call": 1, "unserved": 1}):
-        turn = next(i for i, message in enumerate(transcript.messages) if isinstance(message, AssistantMessage))
-        prompts.append(prompt_ids(transcript.chat()[:turn], transcript.tool_dicts(), tokenizer, enable_thinking=transcript.reasons()))
-    return prompts
+Step = Callable[[str], None]
 
 
-@torch.inference_mode()
-def decision_logits(model: PreTrainedModel, prompts: list[list[int]], title: str) -> torch.Tensor:
-    """Logits after each prompt, float32, shape (prompts, vocabulary)."""
-    rows = [model(input_ids=torch.tensor([prompt]), logits_to_keep=1).logits[0, -1].float() for prompt in track(prompts, description=title)]
-    return torch.stack(rows)
-
-
-def compare(unmerged: torch.Tensor, merged: torch.Tensor) -> Comparison:
-    """Compare two (prompts, vocabulary) logit tables."""
-    reference, candidate = unmerged.log_softmax(-1), merged.log_softmax(-1)
-    divergence = (reference.exp() * (reference - candidate)).sum(-1)
-    return Comparison(
-        prompts=len(unmerged),
-        mean_kl=float(divergence.mean()),
-        max_kl=float(divergence.max()),
-        argmax_agreement=float((unmerged.argmax(-1) == merged.argmax(-1)).float().mean()),
-        max_abs_logit_difference=float((unmerged - merged).abs().max()),
-    )
-
-
-def acceptable(found: Comparison, dtype: str) -> bool:
-    """NaN compares false, so a broken merge is refused too."""
-    return found.mean_kl <= KL_LIMIT[dtype] and found.argmax_agreement >= AGREE_LIMIT
-
-
-def load_unmerged(adapter: Path) -> tuple[Any, dict[str, Any]]:
-    """The base with its adapter (a `PeftModel`) in float32, and the adapter's manifest."""
+def adapter_manifest(adapter: Path) -> dict[str, Any]:
+    """The manifest of a finished fine-tuning run."""
     manifest = read_manifest(adapter)
     if manifest is None or manifest["kind"] != "adapter":
         raise UserError(
             str(adapter), "no manifest of a finished fine-tuning run", "a folder that train/sft.py finished", "run or resume train/sft.py"
         )
-    base = AutoModelForCausalLM.from_pretrained(manifest["base"], dtype=torch.float32)
-    return PeftModel.from_pretrained(base, str(adapter)), manifest
+    return manifest
 
 
-def serve_hint(out: Path) -> dict[str, Any]:
-    """How a server is told to read this model."""
+def load_templates(adapter: Path) -> tuple[PreTrainedTokenizerBase, dict[str, Any]]:
+    """The adapter's tokenizer and the `response_template` that it is saved with."""
+    tokenizer = load_tokenizer(str(adapter))
+    template = tokenizer.init_kwargs.get("response_template")
+    if not template or not tokenizer.chat_template:
+        raise UserError(
+            str(adapter),
+            "a tokenizer without response_template or chat template",
+            "both, as train/sft.py saves them",
+            "run train/sft.py again",
+        )
+    return tokenizer, template
+
+
+def generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
+    """Greedy, and ending with the turn, whatever the base recommended."""
+    stop = read_ids(tokenizer).turn_close
+    return GenerationConfig(do_sample=False, eos_token_id=stop, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id)
+
+
+def write_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, shard_size: str) -> None:
+    """Weights in shards of at most `shard_size`, config, generation config, tokenizer and templates."""
+    model.generation_config = generation_config(tokenizer)
+    model.config.eos_token_id = model.generation_config.eos_token_id
+    model.save_pretrained(folder, max_shard_size=shard_size)
+    tokenizer.save_pretrained(folder)
+
+
+def merge_and_check(
+    args: ExportArguments, manifest: dict[str, Any], tokenizer: PreTrainedTokenizerBase, folder: Path, step: Step
+) -> tuple[Comparison, dict[str, Any]]:
+    """Write the merged model into `folder` and hold it against the unmerged one; only one of the two is in memory at a time."""
+    prompts = gate_prompts(tokenizer, manifest, args.dataset, args.prompts)
+    held = holding_dtype(manifest["base"])
+    step("load base and adapter")
+    model = load_unmerged(manifest["base"], args.adapter, held)
+    step("unmerged model answers")
+    said = reference(model, prompts.ids, tokenizer.pad_token_id, args.new_tokens)
+    step("merge and write")
+    merged = merge(model, getattr(torch, args.dtype))
+    write_model(merged, tokenizer, folder, args.shard_size)
+    del model, merged
+    gc.collect()
+    step("merged model answers")
+    found = compare(load_model(str(folder), held), said)
+    refuse(str(args.out), found, args.limits())
+    return found, gate_record(found, args.limits(), prompts, str(held))
+
+
+def describe(
+    args: ExportArguments, manifest: dict[str, Any], tokenizer: PreTrainedTokenizerBase, folder: Path, found: Comparison | None
+) -> None:
+    """`serve.json` and the model card."""
+    wire, thinks = form_of(tokenizer), "thinking" in tokenizer.init_kwargs["response_template"]["fields"]
+    config = AutoConfig.from_pretrained(folder if found else manifest["base"])
+    name = args.out.absolute().name
+    lora = None if found else lora_flags(name, largest_rank(read_config(args.adapter)))
+    serve = serve_config(config, wire, thinks, lora, model="." if found else manifest["base"])
+    write_json(folder / "serve.json", serve)
+    card = model_card(
+        name, manifest, serve, wire, f"{args.dtype} safetensors" if found else "the adapter alone",
+        metrics=args.metrics, dataset=args.dataset_folder(manifest), gate=asdict(found) if found else None,
+    )  # fmt: skip
+    (folder / "README.md").write_text(card)
+
+
+def identity(manifest: dict[str, Any], tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
+    """What both kinds of export record of their origin."""
     return {
-        "engine": "vllm",
-        "arguments": [
-            "--model",
-            str(out),
-            "--enable-auto-tool-choice",
-            "--tool-call-parser",
-            "hermes",
-            "--chat-template-content-format",
-            "string",
-        ],
-        "reasons": {
-            "--tool-call-parser hermes": "reads the canonical spelling that this model was trained on; streams arguments as they grow",
-            "--chat-template-content-format string": "our template takes message content as text",
-        },
+        "base": manifest["base"],
+        "adapter_sha256": manifest["adapter_sha256"],
+        "template_sha256": sha256_text(str(tokenizer.chat_template)),
+        "tokenizer_sha256": sha256_file(folder / "tokenizer.json"),
+        "weights_sha256": {path.name: sha256_file(path) for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf")])},
     }
 
 
-def export(adapter: Path, out: Path, dtype: str) -> Comparison:
-    """Merge, write, reload, compare; the manifest is written only if the comparison holds."""
-    model, manifest = load_unmerged(adapter)
-    tokenizer = load_tokenizer(str(adapter))
-    prompts = verification_prompts(tokenizer)
-    reference = decision_logits(model, prompts, "unmerged")
-    merged = model.merge_and_unload().to(getattr(torch, dtype))
-    if not all(torch.isfinite(weight).all() for weight in merged.parameters()):
-        raise UserError(
-            str(adapter), "weights that are not finite after the merge", "finite weights", "the run diverged: lower learning_rate"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    merged.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    del model, merged
-    reloaded = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
-    found = compare(reference, decision_logits(reloaded, prompts, "merged"))
-    if not acceptable(found, dtype):
-        shutil.rmtree(out)
-        raise UserError(
-            str(out),
-            f"merged and unmerged disagree: {found}",
-            f"mean KL ≤ {KL_LIMIT[dtype]}, argmax agreement ≥ {AGREE_LIMIT:.2f}",
-            "nothing was kept; try --dtype float32",
-        )
-    write_json(out / "serve.json", serve_hint(out))
-    write_manifest(
-        out,
-        "merged",
-        base=manifest["base"],
-        adapter_sha256=manifest["adapter_sha256"],
-        template_sha256=sha256_text(tokenizer.chat_template),
-        tokenizer_sha256=sha256_file(out / "tokenizer.json"),
-        weights_sha256={path.name: sha256_file(path) for path in sorted(out.glob("*.safetensors"))},
-        dtype=dtype,
-        comparison=asdict(found),
+def export_merged(args: ExportArguments, manifest: dict[str, Any], folder: Path, step: Step) -> str:
+    """Fill `folder` with the merged model; returns a sentence for the user."""
+    tokenizer, _ = load_templates(args.adapter)
+    found, gate = merge_and_check(args, manifest, tokenizer, folder, step)
+    step("describe and hash")
+    describe(args, manifest, tokenizer, folder, found)
+    if args.gguf:
+        write_gguf(folder, find_converter(args.gguf), args.gguf_type, args.out.absolute().name)
+    fields = identity(manifest, tokenizer, folder)
+    write_manifest(folder, "merged", **fields, dtype=args.dtype, comparison=asdict(found), gate=gate)
+    return (
+        f"merged and unmerged agree on {found.prompts} prompts: mean KL {found.mean_kl:.2g}, argmax agreement "
+        f"{found.argmax_agreement:.0%}, {found.identical_transcripts} greedy transcripts identical"
     )
-    return found
+
+
+def export_adapter(args: ExportArguments, manifest: dict[str, Any], folder: Path) -> str:
+    """Fill `folder` with the unmerged adapter; returns a sentence for the user."""
+    check_servable(args.adapter)
+    tokenizer, _ = load_templates(args.adapter)
+    copy_adapter(args.adapter, folder, manifest["base"])
+    tokenizer.save_pretrained(folder)
+    describe(args, manifest, tokenizer, folder, None)
+    write_manifest(folder, "adapter_export", **identity(manifest, tokenizer, folder))
+    return f"adapter for {manifest['base']}, unmerged"
 
 
 @reported
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--adapter", required=True, type=Path, help="folder left by train/sft.py")
-    parser.add_argument("--out", required=True, type=Path, help="folder to write; must not hold a finished export")
-    parser.add_argument("--dtype", default="bfloat16", choices=sorted(KL_LIMIT), help="of the written weights")
-    args = parser.parse_args()
-    if read_manifest(args.out):
-        raise UserError(str(args.out), "a finished export", "a new folder", "choose another --out, or remove the folder")
-    found = export(args.adapter, args.out, args.dtype)
-    Console().print(
-        f"{args.out}: merged and unmerged agree on {found.prompts} prompts: mean KL {found.mean_kl:.2g}, "
-        f"argmax agreement {found.argmax_agreement:.0%}",
-        markup=False,
-    )
+    args, console = parse(), Console()
+    manifest = adapter_manifest(args.adapter)
+    check_target(args.out, KINDS, args.force)
+    if args.gguf:
+        find_converter(args.gguf)
+    disable_progress_bar()
+    columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    with staged(args.out) as folder, Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("export", total=STEPS, completed=-1)
+        if args.adapter_only:
+            told = export_adapter(args, manifest, folder)
+        else:
+            told = export_merged(args, manifest, folder, lambda name: progress.update(task, description=name, advance=1))
+    console.print(f"{args.out}: {told}", markup=False, soft_wrap=True)
+    if args.push_to_hub:
+        from huggingface_hub import HfApi
+
+        console.print(push(args.out, args.push_to_hub, HfApi(), private=not args.public), markup=False, soft_wrap=True)
     return 0
 
 

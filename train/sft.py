@@ -139,6 +139,7 @@ def save(
         template_sha256=sha256_text(tokenizer.chat_template),
         adapter_sha256=sha256_file(folder / "adapter_model.safetensors"),
         dataset=read_manifest(Path(data_args.dataset_dir)),
+        dataset_dir=str(Path(data_args.dataset_dir).absolute()),
         supervision=proven.as_dict(),
         trainable_token_ids=added_rows(base_of(model_args)),
         steps=trainer.state.global_step,

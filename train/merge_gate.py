@@ -1,0 +1,144 @@
+"""The merge gate: what a merged model says at decision tokens and in greedy transcripts, against what the unmerged one said.
+
+The unmerged model decodes greedily and leaves its logits; then it can be freed. The merged model reads the same ids in one pass: its own
+greedy transcript is the same if, and as far as, its most likely id is the next one everywhere. Only one of the two is in memory at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from data.errors import UserError
+from train.gate_prompts import Prompts
+
+# bfloat16 keeps 8 bits of mantissa: a merged weight is off by up to 2^-9 of itself, and logits of size 20 by some tenths.
+KL_LIMIT = {"bfloat16": 0.05, "float16": 0.01, "float32": 1e-4}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused: more mean divergence than this, in nats, or less agreement."""
+
+    mean_kl: float
+    argmax_agreement: float = 0.87
+    token_agreement: float = 0.95
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the unmerged model said after each prompt: its greedy ids, and the logits (ids, vocabulary) that chose them, float32."""
+
+    prompts: list[list[int]]
+    transcripts: list[list[int]]
+    logits: list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Merged against unmerged. The first five fields are about the decision token of each prompt, the others about whole transcripts.
+
+    KL divergence is in nats, from the unmerged distribution. `token_agreement` is the share of the transcripts' ids that both models
+    choose, `identical_transcripts` counts those that are the same to the end.
+    """
+
+    prompts: int
+    mean_kl: float
+    max_kl: float
+    argmax_agreement: float
+    max_abs_logit_difference: float
+    transcript_tokens: int
+    transcript_mean_kl: float
+    token_agreement: float
+    identical_transcripts: int
+
+
+@torch.inference_mode()
+def reference(model: Any, prompts: list[list[int]], pad_id: int, new_tokens: int) -> Reference:
+    """Decode greedily after `prompts`, all in one left-padded batch, at most `new_tokens` ids each."""
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "pad_token_id": pad_id}
+    made = model.generate(
+        input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, output_logits=True, return_dict_in_generate=True, **options
+    )
+    stop = model.generation_config.eos_token_id
+    stops = {stop} if isinstance(stop, int) else set(stop or ())
+    transcripts = [until(row, stops) for row in made.sequences[:, longest:].tolist()]
+    logits = torch.stack(made.logits, dim=1).float().cpu()
+    return Reference(prompts, transcripts, [table[: len(row)] for table, row in zip(logits, transcripts, strict=True)])
+
+
+def until(ids: list[int], stops: set[int]) -> list[int]:
+    """`ids` up to and including the first of `stops`."""
+    end = next((index + 1 for index, token in enumerate(ids) if token in stops), len(ids))
+    return ids[:end]
+
+
+@torch.inference_mode()
+def compare(model: Any, said: Reference) -> Comparison:
+    """Let the merged `model` read each prompt with its transcript, and compare its logits with those of the unmerged model."""
+    found = []
+    for prompt, transcript in zip(said.prompts, said.transcripts, strict=True):
+        ids = torch.tensor([prompt + transcript[:-1]], device=model.device)
+        found.append(model(input_ids=ids, logits_to_keep=len(transcript)).logits[0].float().cpu())
+    return compare_logits(said.logits, found)
+
+
+def compare_logits(unmerged: list[torch.Tensor], merged: list[torch.Tensor]) -> Comparison:
+    """Compare two lists of tables (ids, vocabulary), one for each prompt; row 0 of each is the decision token."""
+    divergences = [divergence(left, right) for left, right in zip(unmerged, merged, strict=True)]
+    same = [left.argmax(-1) == right.argmax(-1) for left, right in zip(unmerged, merged, strict=True)]
+    decisions = torch.stack([rows[0] for rows in divergences])
+    difference = torch.stack([(left[0] - right[0]).abs().max() for left, right in zip(unmerged, merged, strict=True)])
+    return Comparison(
+        prompts=len(unmerged),
+        mean_kl=float(decisions.mean()),
+        max_kl=float(decisions.max()),
+        argmax_agreement=float(torch.stack([rows[0] for rows in same]).float().mean()),
+        max_abs_logit_difference=float(difference.max()),
+        transcript_tokens=sum(map(len, same)),
+        transcript_mean_kl=float(torch.cat(divergences).mean()),
+        token_agreement=float(torch.cat(same).float().mean()),
+        identical_transcripts=sum(bool(rows.all()) for rows in same),
+    )
+
+
+def divergence(unmerged: torch.Tensor, merged: torch.Tensor) -> torch.Tensor:
+    """KL(unmerged ‖ merged) of each row of two tables of logits (n, vocabulary): n values in nats."""
+    left, right = unmerged.log_softmax(-1), merged.log_softmax(-1)
+    return (left.exp() * (left - right)).sum(-1)
+
+
+def beyond(found: Comparison, limits: Limits) -> list[str]:
+    """The limits that `found` does not keep; NaN keeps none."""
+    kept = {
+        f"mean KL {found.mean_kl:.3g} at decision tokens, limit {limits.mean_kl:g}": found.mean_kl <= limits.mean_kl,
+        f"mean KL {found.transcript_mean_kl:.3g} in transcripts, limit {limits.mean_kl:g}": found.transcript_mean_kl <= limits.mean_kl,
+        f"argmax agreement {found.argmax_agreement:.3f} at decision tokens, at least {limits.argmax_agreement:g}": (
+            found.argmax_agreement >= limits.argmax_agreement
+        ),
+        f"agreement {found.token_agreement:.3f} in greedy transcripts, at least {limits.token_agreement:g}": (
+            found.token_agreement >= limits.token_agreement
+        ),
+    }
+    return [words for words, holds in kept.items() if not holds]
+
+
+def refuse(place: str, found: Comparison, limits: Limits) -> None:
+    """Raise a `UserError` when a limit is not kept."""
+    if broken := beyond(found, limits):
+        raise UserError(
+            place,
+            "merged and unmerged model disagree: " + "; ".join(broken),
+            "a merge that changes nothing but rounding",
+            "nothing was kept; try --dtype float32, or a limit of your own (--max-kl, --min-agreement, --min-token-agreement)",
+        )
+
+
+def gate_record(found: Comparison, limits: Limits, prompts: Prompts, dtype: str) -> dict[str, Any]:
+    """What the manifest keeps of the gate beside the comparison: limits, prompts, and the dtype in which both models computed."""
+    return {"limits": asdict(limits), "prompts": prompts.source, "computed_in": dtype, "kept": not beyond(found, limits)}
