@@ -22,9 +22,9 @@ WIRE_TEXTS = sorted({text for form in FORMATS for text in form.texts})
 
 def wire_ids_of(rows: Sequence[Row]) -> dict[int, str]:
     """Ids that are wire tokens: those whose own text is one. A typed look-alike is made of several ids, none of which has that text."""
-    found = {}
+    found, wire_texts = {}, frozenset(WIRE_TEXTS)
     for row in rows:
-        found.update({token: text for token, text in zip(row.completion.ids or [], row.tokens, strict=False) if text in WIRE_TEXTS})
+        found.update({token: text for token, text in zip(row.completion.ids or [], row.tokens, strict=False) if text in wire_texts})
     return found
 
 
