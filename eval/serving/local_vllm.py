@@ -1,0 +1,85 @@
+"""Starts a vLLM of its own, waits until it answers, and stops it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from data.errors import UserError
+
+ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "2", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_DO_NOT_TRACK": "1"}
+READY_SECONDS = 900
+COMMON = ("--enable-auto-tool-choice", "--chat-template-content-format", "string", "--enforce-eager", "--host", "127.0.0.1")
+
+
+class NotStarted(UserError):
+    """The server ended before it answered: `found` holds its own last error."""
+
+
+def flags(pair: tuple[str, str | None]) -> list[str]:
+    """The flags of a pair (tool parser, reasoning parser)."""
+    tool, reasoning = pair
+    return ["--tool-call-parser", tool, *(["--reasoning-parser", reasoning] if reasoning else [])]
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+@contextmanager
+def serving(python: str, model: Path, extra: Sequence[str], log: Path, console: Console, context: int = 4096) -> Iterator[str]:
+    """The address of a vLLM that serves `model` with the flags `extra`. Raises `NotStarted` where it does not come up."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    module = ["-m", "vllm.entrypoints.openai.api_server"]
+    command = [python, *module, "--model", str(model), *COMMON, "--max-model-len", str(context), "--port", str(port), *extra]
+    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": ""}
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    try:
+        with console.status(f"starting vLLM with {' '.join(extra)} (about a minute)"):
+            _wait(process, url, log)
+        yield url
+    finally:
+        _stop(process)
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK:
+                return
+        except httpx.TransportError:
+            time.sleep(1)
+    state = "still starting" if process.poll() is None else f"ended with status {process.returncode}"
+    raise NotStarted(url, f"{state}: {_reason(log)}", f"a server within {READY_SECONDS} s", f"see {log}")
+
+
+def _reason(log: Path) -> str:
+    """The last line of the log that names an error, without the process's prefix."""
+    lines = [line.split(") ", 1)[-1].strip() for line in log.read_text(errors="replace").splitlines()]
+    errors = [line for line in lines if "Error" in line and "Engine core initialization" not in line and "See root cause" not in line]
+    return errors[-1][:300] if errors else "no error in its log"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process group that was started, politely first."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, how)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,104 @@
+"""Reads completions with vLLM's parsers, as its server builds them; run by a Python that has vLLM, and imports nothing of this project.
+
+Standard input: {"tokenizer": folder, "pairs": [[tool parser, reasoning parser or null]], "cases": [{"prompt": ids, "output": ids,
+"tools": [...], "thinking": bool}]}. Standard output: one line of JSON, for each pair {"refused": why} or {"readings": for each case the
+readings [{"reasoning", "content", "calls": [[name, arguments as text]], "error"}]: at once, id by id, and in chunks}.
+"""
+
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from transformers import AutoTokenizer
+from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from vllm.parser.parser_manager import ParserManager
+
+Reading = dict[str, Any]
+
+
+def parser_for(case: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> tuple[Any, ChatCompletionRequest]:
+    """A parser as the server makes one for each request, told the prompt."""
+    parser_class = ParserManager.get_parser(*pair, enable_auto_tools=True, tokenizer=tokenizer)
+    assert parser_class is not None
+    request = ChatCompletionRequest(
+        model="m",
+        messages=[{"role": "user", "content": "Hi"}],
+        tools=case["tools"] or None,
+        tool_choice="auto" if case["tools"] else None,
+        chat_template_kwargs={"enable_thinking": case["thinking"]},
+    )
+    parser = parser_class(tokenizer, request.tools, chat_template_kwargs=request.chat_template_kwargs)
+    parser.set_prompt_token_ids(case["prompt"])
+    return parser, parser.adjust_request(request)
+
+
+def at_once(case: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> Reading:
+    parser, request = parser_for(case, tokenizer, pair)
+    text = tokenizer.decode(case["output"], skip_special_tokens=request.skip_special_tokens)
+    reasoning, content, calls = parser.parse(text, request, enable_auto_tools=True, model_output_token_ids=case["output"])
+    return {"reasoning": reasoning or "", "content": content or "", "calls": [[call.name, call.arguments] for call in calls or ()]}
+
+
+def streamed(case: dict[str, Any], tokenizer: Any, pair: list[str | None], longest: int) -> Reading:
+    """Fed in chunks of up to `longest` ids, whose text is held back while it ends in a part of a character, as a detokenizer does."""
+    parser, request = parser_for(case, tokenizer, pair)
+    parser._enable_auto_tools = True
+    reasoning, content, calls = "", "", dict[int, list[str]]()
+    for text, ids, finished in chunks(case["output"], tokenizer, longest, request.skip_special_tokens):
+        delta = parser.parse_delta(text, ids, request, prompt_token_ids=case["prompt"], finished=finished)
+        if delta is None:
+            continue
+        reasoning += delta.reasoning or ""
+        content += delta.content or ""
+        for call in delta.tool_calls:
+            held = calls.setdefault(call.index, ["", ""])
+            held[0] += call.function.name or ""
+            held[1] += call.function.arguments or ""
+    return {"reasoning": reasoning, "content": content, "calls": [calls[index] for index in sorted(calls)]}
+
+
+def chunks(ids: list[int], tokenizer: Any, longest: int, skip_special: bool) -> Iterator[tuple[str, list[int], bool]]:
+    rng, at, told = random.Random(0), 0, ""
+    while at < len(ids):
+        start, at = at, at + rng.randint(1, longest)
+        text = tokenizer.decode(ids[:at], skip_special_tokens=skip_special)
+        ready = text if at >= len(ids) else text.rstrip("\ufffd")
+        yield ready[len(told) :], ids[start:at], at >= len(ids)
+        told = ready
+
+
+def caught(read: Callable[[], Reading]) -> Reading:
+    """What a parser raises is an HTTP 500 of its server: an outcome, whatever it is."""
+    try:
+        return read()
+    except Exception as error:
+        return {"reasoning": "", "content": "", "calls": [], "error": f"{type(error).__name__}: {error}"}
+
+
+def readings(case: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> list[Reading]:
+    return [
+        caught(lambda: at_once(case, tokenizer, pair)),
+        caught(lambda: streamed(case, tokenizer, pair, 1)),
+        caught(lambda: streamed(case, tokenizer, pair, 7)),
+    ]
+
+
+def read_pair(given: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> dict[str, Any]:
+    """All cases with one pair, or why the server would not start with it."""
+    try:
+        parser_for(given["cases"][0], tokenizer, pair)
+    except Exception as error:
+        return {"refused": f"{type(error).__name__}: {error}"}
+    return {"readings": [readings(case, tokenizer, pair) for case in given["cases"]]}
+
+
+def main() -> None:
+    given = json.load(sys.stdin)
+    tokenizer = AutoTokenizer.from_pretrained(given["tokenizer"])
+    print(json.dumps([read_pair(given, tokenizer, pair) for pair in given["pairs"]]))
+
+
+if __name__ == "__main__":
+    main()
