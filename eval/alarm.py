@@ -14,7 +14,6 @@ from eval.completion import Key
 from eval.emission import Emission
 from eval.readings import READERS, accurate
 from eval.rows import Row
-from eval.slices import cluster_of
 from eval.statistics import Interval, cluster_interval, difference_interval
 
 MARGIN = 0.05
@@ -39,7 +38,7 @@ def hidden_fall(before: Mapping[Key, Row], after: Mapping[Key, Row], margin: flo
     reader = next((name for name in READERS if pairs and all(name in row.readings for pair in pairs for row in pair)), None)
     if reader is None:
         return Alarm(False, None, None, None, "no reading but the strict one that both runs have")
-    clusters = [cluster_of(row.case) for _, row in pairs]
+    clusters = [row.case.cluster for _, row in pairs]
     strict = cluster_interval([_emits(new) - _emits(old) for old, new in pairs], clusters, TWO_SIDED)
     end_to_end = cluster_interval([accurate(new, reader) - accurate(old, reader) for old, new in pairs], clusters, TWO_SIDED)
     return _decide(strict, end_to_end, reader, margin)

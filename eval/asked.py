@@ -41,12 +41,7 @@ class Asked:
 def asked_of(case: Case) -> Asked:
     """The context of a case."""
     arguments = [value for call in case.expected for value in call.example().values()]
-    return Asked(frozenset(function["name"] for function in case.functions), wants_call(case), contents_of(arguments))
-
-
-def wants_call(case: Case) -> bool:
-    """Whether a call is right: the expected ones, or any at all."""
-    return case.expects_call or getattr(case, "any_call", False)
+    return Asked(frozenset(function["name"] for function in case.functions), case.expects_call, contents_of(arguments))
 
 
 def contents_of(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -93,9 +93,9 @@ class Case:
 
     @property
     def cluster(self) -> str:
-        """What cases have in common that are no independent draws: the tools expected, or else those offered."""
+        """What cases have in common that are no independent draws: the tools expected, or else those offered, or else nothing."""
         names = {call.name for call in self.expected} or {function["name"] for function in self.functions}
-        return ",".join(sorted(names))
+        return ",".join(sorted(names)) or self.id
 
     def to_json(self) -> Json:
         """The case as one JSON object."""

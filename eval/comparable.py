@@ -49,11 +49,11 @@ def content(case: Case) -> Json:
 
 
 def shared_keys(base: Mapping[Key, Row], candidate: Mapping[Key, Row], allowed: Collection[str] = ()) -> list[str]:
-    """Ids of the cases that count in both runs.
+    """Ids of the cases that count and have a verdict in both runs.
 
     One id with two contents is a `UserError`, unless `cases` is allowed: then it is left out.
     """
-    first, second = ({row.case.id: row.case for row in rows.values() if row.counted} for rows in (base, candidate))
+    first, second = ({row.case.id: row.case for row in rows.values() if row.counted and row.judged.verdict} for rows in (base, candidate))
     both = [case_id for case_id in second if case_id in first]
     changed = [case_id for case_id in both if content(first[case_id]) != content(second[case_id])]
     if changed and "cases" not in allowed:

@@ -5,29 +5,65 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from data.config import load_yaml
 from data.errors import UserError
+from eval.backends.config import BackendConfig, TransformersConfig
+from eval.backends.protocol import Decoding
 from eval.case import Case
+from eval.gate import Gate, parse_gates
+from eval.score import metrics
 from eval.suites.registry import LOADERS, SuitesConfig
 
 
-class EvalConfig(SuitesConfig):
-    """One evaluation; unknown keys are fatal. With `enable_thinking` each case may generate `thinking_tokens` more."""
+class DeployedConfig(BaseModel):
+    """A parser of vLLM that reads the same ids: what a server with `--tool-call-parser PARSER` would make of them."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vllm_python: str
+    parser: str = "hf"
+
+
+class EvalConfig(SuitesConfig):
+    """One evaluation; unknown keys are fatal.
+
+    With `enable_thinking` each case may generate `thinking_tokens` more. Above temperature 0 each case is sampled `repeats` times.
+    `max_errors` below 1 is a share of the completions, from 1 on a number of them. `gates` and `baseline` are explained in `eval/gate.py`.
+    """
+
+    backend: BackendConfig = TransformersConfig()
+    temperature: float = Field(default=0.0, ge=0)
+    repeats: PositiveInt = 1
+    logprobs: bool = False
     enable_thinking: bool = False
     thinking_tokens: int = Field(default=1024, ge=0)
-    batch_size: int = Field(default=48, ge=1)
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    margin: bool = False
+    deployed: DeployedConfig | None = None
+    max_errors: float = Field(default=0.0, ge=0)
     gates: dict[str, str] = Field(default={})
+    baseline: str | None = None
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.temperature, self.seed, self.logprobs)
+
+    def parsed_gates(self, place: str) -> list[Gate]:
+        """The gates, checked; `place` is where they stand, for the message."""
+        return parse_gates(self.gates, metrics(()), self.baseline, place)
 
 
 def load_config(path: Path) -> EvalConfig:
-    """The file at `path`; `UserError` for a missing file or a wrong or unknown key."""
-    return load_yaml(path, EvalConfig, "configs/eval/")
+    """The file at `path`; `UserError` for a missing file, a wrong or unknown key, or a gate that is none."""
+    config = load_yaml(path, EvalConfig, "configs/eval/")
+    config.parsed_gates(str(path))
+    if config.repeats > 1 and not config.temperature:
+        raise UserError(f"{path}: repeats", f"{config.repeats} with temperature 0", "a temperature", "greedy answers are all the same")
+    if config.margin and not isinstance(config.backend, TransformersConfig):
+        raise UserError(f"{path}: margin", f"backend {config.backend.type}", "backend transformers", "run python -m eval.margin beside it")
+    return config
 
 
 def load_cases(config: EvalConfig, fraction: float = 1.0) -> list[Case]:

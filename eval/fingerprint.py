@@ -27,18 +27,18 @@ def fingerprint(
     enable_thinking: bool,
     backend: Json,
 ) -> Json:
-    """A flat JSON object; two runs may be compared where `suite_sha256`, `decoding` and `wire_format` are equal."""
+    """A JSON object; `eval.comparable` says which of its keys may differ between two runs that are compared."""
     return {
         "model": model,
         "model_manifest": read_manifest(Path(model)),
         "adapter": adapter,
         "template_sha256": sha256_text(tokenizer.chat_template or ""),
         "tokenizer_sha256": sha256_text(tokenizer.backend_tokenizer.to_str()),
-        "wire_format": wire.form.name,
-        "wire_ids": {name: value for name, value in wire.as_dict().items() if isinstance(value, int)},
+        "wire": wire.as_dict(),
         "suite_sha256": suite_sha256(cases),
         "cases": len(cases),
-        "decoding": {**asdict(decoding), "repeats": repeats, "enable_thinking": enable_thinking},
+        "decoding": {**asdict(decoding), "repeats": repeats},
+        "enable_thinking": enable_thinking,
         "backend": backend,
         "versions": versions(),
     }

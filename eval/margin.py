@@ -26,14 +26,14 @@ from rich.progress import track
 
 from data.errors import UserError, reported
 from data.manifest import write_json, write_manifest
-from data.precision import compute_dtype
 from data.render import prompt_ids
 from data.tokenizer import load_tokenizer
 from data.wire import WireIds, WireTokenError, read_ids
 from eval.backends.local import TransformersBackend
 from eval.backends.protocol import Request
+from eval.backends.registry import open_backend
+from eval.config import load_cases, load_config
 from eval.generate import requests_of
-from eval.run import load_cases, load_config
 from eval.separation import separation, separation_table
 
 BATCH_SIZE = 8
@@ -138,8 +138,12 @@ def main() -> int:
     except WireTokenError as error:
         raise UserError(args.model, str(error), "each wire token is one id", "python -m train.base prepares a model") from error
     cases = load_cases(config, args.fraction)
-    dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = TransformersBackend.load(args.model, args.adapter, dtype, tokenizer.pad_token_id, wire.turn_close).model
+    backend = open_backend(config.backend, args.model, args.adapter, tokenizer, wire)
+    if not isinstance(backend, TransformersBackend):
+        raise UserError(
+            f"{args.config}: backend", config.backend.type, "transformers: a margin needs the model itself", "leave backend out"
+        )
+    model = backend.decoder.model
     found = margins(model, requests_of(cases, tokenizer, wire, config.enable_thinking), wire, tokenizer, args.batch_size)
     result = separation(cases, {case_id: item.margin for case_id, item in found.items()})
     args.out.mkdir(parents=True, exist_ok=True)

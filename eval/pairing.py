@@ -9,7 +9,7 @@ import numpy as np
 
 from eval.emission import Emission
 from eval.rows import Row
-from eval.slices import cluster_of, slice_name
+from eval.slices import slice_name
 from eval.statistics import cluster_interval, design_effect, holm, mcnemar, minimum_detectable_effect
 from eval.verdict import RIGHT, Verdict
 
@@ -55,7 +55,7 @@ def change(pairs: Sequence[Pair], outcome: Outcome) -> dict[str, Any]:
     kept = [pair for pair in pairs if outcome.counts(pair[1][0])]
     rates = np.array([[np.mean([outcome.hit(row) for row in rows]) for rows in pair] for pair in kept]).reshape(-1, 2)
     test = mcnemar([(bool(first), bool(second)) for first, second in rates > 0.5])
-    differences, clusters = list(rates[:, 1] - rates[:, 0]), [cluster_of(pair[1][0].case) for pair in kept]
+    differences, clusters = list(rates[:, 1] - rates[:, 0]), [pair[1][0].case.cluster for pair in kept]
     interval, n = cluster_interval(differences, clusters), len(kept)
     return {
         "n": n,

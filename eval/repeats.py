@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from eval.rows import Row
-from eval.slices import cluster_of
 from eval.statistics import cluster_interval, pass_hat_k
 from eval.verdict import RIGHT
 
@@ -32,7 +31,7 @@ def repeats_json(rows: Sequence[Row]) -> dict[str, Any] | None:
         return None
     whole = {case_id: right for case_id, right in by_case.items() if len(right) == most}
     cases = {row.case.id: row.case for row in rows}
-    clusters = [cluster_of(cases[case_id]) for case_id in whole]
+    clusters = [cases[case_id].cluster for case_id in whole]
     flaky = [case_id for case_id, right in whole.items() if 0 < sum(right) < most]
     pass_k = {str(k): [pass_hat_k(sum(right), most, k) for right in whole.values()] for k in range(1, most + 1)}
     return {

@@ -17,12 +17,14 @@ from eval.leniency import COLUMNS, columns
 from eval.readings import reading_outcomes
 from eval.repeats import repeats_json
 from eval.rows import Row
-from eval.slices import cluster_of, graded, slice_name
+from eval.slices import graded, slice_name
 from eval.statistics import cluster_interval, wilson
+from eval.suites.bfcl import ANY_CALL, CATEGORIES, NO_CALL
 from eval.verdict import Verdict
 
 SCHEMA_VERSION = 2
 BFCL_CALLS = ("simple_python", "multiple")
+OTHERS = ("payload", "transcripts", "traffic")  # suites whose metrics bear their name
 Outcome = Callable[[Row], bool]
 
 
@@ -51,7 +53,7 @@ def rate(hits: int, n: int) -> Rate:
 def share(rows: Sequence[Row], outcome: Outcome) -> Rate:
     """How many of `rows` have the outcome."""
     hits = [outcome(row) for row in rows]
-    low, high = cluster_interval(hits, [cluster_of(row.case) for row in rows]) or (None, None)
+    low, high = cluster_interval(hits, [row.case.cluster for row in rows]) or (None, None)
     return replace(rate(sum(hits), len(hits)), cluster_low=low, cluster_high=high)
 
 
@@ -80,29 +82,39 @@ def metrics(rows: Sequence[Row]) -> dict[str, Rate]:
 
 
 def headline(counted: Sequence[Row]) -> dict[str, Rate]:
-    """Emission counts completions that hold at least one strictly read native call."""
+    """Emission counts completions that hold at least one strictly read native call. The native suite's metrics bear no prefix."""
     native = [row for row in counted if row.case.suite == "native"]
-    calling = [row for row in native if row.case.expects_call]
-    silent = [row for row in native if row.case.expects_no_call]
     bfcl = [row for row in counted if row.case.suite == "bfcl"]
     simple_multiple = [row for row in bfcl if row.case.slice in BFCL_CALLS]
-
-    def bfcl_slice(name: str) -> list[Row]:
-        return [row for row in bfcl if row.case.slice == name]
-
     return {
-        "native_emission_rate": emitted(calling, [Emission.NATIVE_CALL]),
-        "native_accuracy": judged(calling, [Verdict.RIGHT_CALL]),
-        "code_dump_rate": emitted(calling, CODE),
-        "malformed_rate": emitted(calling, NATIVE_BROKEN),
-        "false_call_rate": judged(silent, [Verdict.FALSE_CALL]),
+        **_suite("", native),
+        "right_question_rate": judged([row for row in native if row.case.asks], [Verdict.RIGHT_QUESTION]),
         "bfcl_native_emission_rate": emitted(simple_multiple, [Emission.NATIVE_CALL]),
         "bfcl_code_dump_rate": emitted(simple_multiple, CODE),
-        "bfcl_false_call_rate": judged(bfcl_slice("irrelevance"), [Verdict.FALSE_CALL]),
-        "bfcl_simple_python_ast": judged(bfcl_slice("simple_python"), [Verdict.RIGHT_CALL]),
-        "bfcl_multiple_ast": judged(bfcl_slice("multiple"), [Verdict.RIGHT_CALL]),
-        "bfcl_parallel_ast": judged(bfcl_slice("parallel"), [Verdict.RIGHT_CALL]),
+        **{name: rate for category in CATEGORIES for name, rate in _bfcl(category, bfcl).items()},
+        **{name: rate for suite in OTHERS for name, rate in _suite(f"{suite}_", [r for r in counted if r.case.suite == suite]).items()},
     }
+
+
+def _suite(prefix: str, rows: Sequence[Row]) -> dict[str, Rate]:
+    calling = [row for row in rows if row.case.expects_call]
+    return {
+        f"{prefix}native_emission_rate": emitted(calling, [Emission.NATIVE_CALL]),
+        f"{prefix}native_accuracy": judged(calling, [Verdict.RIGHT_CALL]),
+        f"{prefix}code_dump_rate": emitted(calling, CODE),
+        f"{prefix}malformed_rate": emitted(calling, NATIVE_BROKEN),
+        f"{prefix}false_call_rate": judged([row for row in rows if row.case.expects_no_call], [Verdict.FALSE_CALL]),
+    }
+
+
+def _bfcl(category: str, bfcl: Sequence[Row]) -> dict[str, Rate]:
+    """A category's rate by BFCL's own question: are the calls right, is there a call at all, is there none."""
+    rows = [row for row in bfcl if row.case.slice == category]
+    if category in ANY_CALL:
+        return {"bfcl_live_relevance_call_rate": judged(rows, [Verdict.RIGHT_CALL])}
+    if category in NO_CALL:
+        return {f"bfcl_{'live_' * category.startswith('live_')}false_call_rate": judged(rows, [Verdict.FALSE_CALL])}
+    return {f"bfcl_{category}_ast": judged(rows, [Verdict.RIGHT_CALL])}
 
 
 def accuracies(calling: Sequence[Row]) -> dict[str, Rate]:
@@ -125,7 +137,7 @@ def slices(counted: Sequence[Row], name_of: Callable[[Row], str | int | None]) -
 
 
 def _slice(rows: Sequence[Row]) -> dict[str, Any]:
-    calling, silent = [row for row in rows if row.case.expects_call], [row for row in rows if not row.case.expects_call]
+    calling, silent = [row for row in rows if row.case.expects_call], [row for row in rows if row.case.expects_no_call]
     return {
         "emission_rate": asdict(emitted(calling, [Emission.NATIVE_CALL])),
         "right_rate": asdict(judged(calling, [Verdict.RIGHT_CALL])),
@@ -152,7 +164,7 @@ def metrics_json(rows: Sequence[Row]) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "metrics": {name: asdict(value) for name, value in metrics(rows).items()},
         "ledger": ledger(rows),
-        "verdicts": _counts(counted, lambda row: str(row.judged.verdict)),
+        "verdicts": _counts([row for row in counted if row.judged.verdict], lambda row: str(row.judged.verdict)),
         "slices": slices(counted, slice_name),
         "by_content_tokens": slices(counted, lambda row: graded(row.case, "content_tokens")),
         "by_nesting": slices(counted, lambda row: graded(row.case, "nesting")),

@@ -12,12 +12,6 @@ def slice_name(row: Row) -> str:
     return f"{row.case.suite}/{row.case.slice}"
 
 
-def cluster_of(case: Case) -> str:
-    """What makes cases alike: the tools that they expect, or else those that they offer."""
-    expected = sorted({call.name for call in case.expected})
-    return " ".join(expected or sorted(function["name"] for function in case.functions)) or case.id
-
-
 def graded(case: Case, name: str) -> int | None:
     """The grade of a case by `Case.meta[name]`: content length to the nearest power of two, nesting as it is; None where it has none."""
     value = case.meta.get(name)

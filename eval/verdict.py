@@ -14,7 +14,6 @@ from referencing.exceptions import Unresolvable
 
 from data.response import Call, Response
 from data.transcript import Json
-from eval.asked import wants_call
 from eval.case import Case
 from eval.emission import ATTEMPTS, Emission
 from eval.match import calls_mismatch
@@ -54,11 +53,11 @@ def verdict_of(case: Case, emission: Emission, response: Response) -> tuple[Verd
     mode; some client would run each of them. A code dump, a shell dump and a promise call nothing and abstain, whatever they are worth as
     answers. Where a question is expected (`asks`), anything but a call or a question misses it.
     """
-    if wants_call(case):
+    if case.expects_call:
         return _called(case, response) if emission is Emission.NATIVE_CALL else (Verdict.MISSED, f"{emission} where a call was expected")
     if emission in ATTEMPTS:
         return Verdict.FALSE_CALL, f"{emission} although no call was expected"
-    if not getattr(case, "asks", False):
+    if not case.asks:
         return Verdict.RIGHT_ABSTENTION, ""
     return (Verdict.RIGHT_QUESTION, "") if emission is Emission.QUESTION else (Verdict.MISSED, f"{emission} where a question was expected")
 

@@ -27,8 +27,8 @@ from eval.backends.config import VllmConfig
 from eval.backends.local import TransformersBackend
 from eval.backends.protocol import Backend, Decoding, Request
 from eval.backends.vllm_offline import VllmBackend
+from eval.config import load_cases, load_config
 from eval.generate import requests_of
-from eval.run import load_cases, load_config
 
 Outputs = dict[str, list[int]]
 

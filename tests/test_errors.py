@@ -15,8 +15,8 @@ from data.build import build, load_config
 from data.errors import UserError, reported
 from data.sources.jsonl import Rejected, read_rows
 from data.wire import WireTokenError, read_ids
-from eval.run import claim
-from eval.run import load_config as load_eval_config
+from eval.config import load_config as load_eval_config
+from eval.fingerprint import claim
 from tests.toy import toy_tokenizer
 
 ROW = {

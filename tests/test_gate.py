@@ -10,8 +10,8 @@ import pytest
 
 from data.errors import UserError
 from data.manifest import write_json, write_manifest
+from eval.config import load_config
 from eval.gate import Outcome, check, gate_table, parse_gates, read_baseline, write_outcomes
-from eval.run import load_config
 from eval.score import rate
 
 KNOWN = ("emission", "false_calls")

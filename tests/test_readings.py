@@ -47,7 +47,7 @@ def test_what_can_be_rebuilt(text: str, rule: str) -> None:
         '{"name": "unknown", "arguments": {}}',
         "other.get('x')",
         "<tool_call> opens a call.",
-        "write_file(" + ")" * 5000,
+        "write_file(x" + "," * 5000,
         "{" * 5000,
     ],
 )
@@ -98,9 +98,10 @@ def test_the_alarm_fires_when_a_parser_hides_a_fall() -> None:
     assert found.reader == "deployed"
 
 
-@pytest.mark.parametrize(
-    ("strict", "right", "reason"), [(190, 190, "did not fall"), (150, 150, "may have fallen"), (195, 100, "did not fall")]
-)
+SILENT = [(190, 190, "did not fall"), (150, 150, "may have fallen"), (195, 100, "did not fall")]
+
+
+@pytest.mark.parametrize(("strict", "right", "reason"), SILENT)
 def test_it_is_silent_when_nothing_is_hidden(strict: int, right: int, reason: str) -> None:
     found = hidden_fall(run_of(190, 190), run_of(strict, right))
     assert not found.fires

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
+from dataclasses import replace
+from pathlib import Path
 
+import jsonschema
+import pytest
 from rich.console import Console
 
+import eval.score
 from eval.case import Case, ExpectedCall
 from eval.compare import show_turned, turned
 from eval.completion import Completion, Key
 from eval.emission import Emission
+from eval.repeats import repeats_json
 from eval.rows import Row
-from eval.score import metrics, rate
+from eval.score import metrics, metrics_json, rate
 from eval.verdict import Judged, Verdict
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
@@ -68,3 +75,33 @@ def test_comparison_shows_a_code_dump_that_became_a_call() -> None:
     show_turned(pair, ("base", "adapter"), console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.index("base: code dump") < text.index("def f():") < text.index("…") < text.index("[call]")
+
+
+def test_metrics_json_follows_its_schema() -> None:
+    schema = json.loads(Path(eval.score.__file__).with_name("metrics.schema.json").read_text())
+    rows = [
+        row("native", "call", Emission.NATIVE_CALL, Verdict.RIGHT_CALL, True, "a"),
+        row("native", "call", Emission.CODE_DUMP, Verdict.MISSED, True, "b"),
+        row("native", "call", Emission.ERROR, None, True, "c"),
+    ]
+    long = replace(rows[0], case=replace(rows[0].case, meta={"content_tokens": 500, "nesting": 3}))
+    repeats = [replace(one, completion=replace(one.completion, repeat=1)) for one in rows]
+    for some in ([], rows, [long], [*rows, *repeats]):
+        jsonschema.validate(metrics_json(some), schema)
+    found = metrics_json([long, *rows[1:]])
+    assert list(found["by_content_tokens"]) == ["512"]
+    assert found["by_nesting"]["3"]["emission_rate"]["value"] == 1
+    assert found["uncounted"] == {"error": 1, "unmeasurable": 0}
+
+
+def test_repeats_tell_reliability_and_flaky_cases() -> None:
+    def repeated(id_: str, *right: bool) -> list[Row]:
+        rows = [row("native", "call", Emission.NATIVE_CALL, Verdict.RIGHT_CALL if one else Verdict.MISSED, True, id_) for one in right]
+        return [replace(one, completion=replace(one.completion, repeat=repeat)) for repeat, one in enumerate(rows)]
+
+    found = repeats_json([*repeated("a", True, True), *repeated("b", True, False), *repeated("c", False, False), *repeated("d", True)])
+    assert found
+    assert (found["cases"], found["incomplete"], found["flaky"]) == (3, 1, ["b"])
+    assert found["pass^k"]["1"]["value"] == 0.5
+    assert found["pass^k"]["2"]["value"] == pytest.approx(1 / 3)
+    assert repeats_json(repeated("a", True)) is None

@@ -20,14 +20,15 @@ from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, Trai
 from data.errors import UserError
 from data.manifest import write_json
 from data.wire import WireIds
+from eval.backends.config import TransformersConfig
 from eval.backends.local import TransformersBackend
 from eval.backends.protocol import Decoding
 from eval.case import Case
+from eval.config import load_cases, load_config
 from eval.emission import Emission
 from eval.generate import requests_of
 from eval.margin import margins
 from eval.rows import Row, rows_of
-from eval.run import load_cases, load_config
 from eval.score import Rate, emitted, judged
 from eval.separation import ALL, separation
 from eval.verdict import Verdict
@@ -168,4 +169,5 @@ def evaluation_callback(
         found = f"weights spread over processes ({trainer.accelerator.distributed_type.value})"
         raise UserError("eval_config", found, "whole weights in every process", "leave it out, and run python -m eval.watch beside")
     config = load_config(Path(arguments.eval_config))
-    return EvaluationCallback(trainer, load_cases(config), tokenizer, wire, config.enable_thinking, arguments, config.batch_size)
+    batch_size = config.backend.batch_size if isinstance(config.backend, TransformersConfig) else TransformersConfig().batch_size
+    return EvaluationCallback(trainer, load_cases(config), tokenizer, wire, config.enable_thinking, arguments, batch_size)
