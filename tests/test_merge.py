@@ -85,6 +85,12 @@ def test_nan_keeps_no_limit() -> None:
     assert len(beyond(compare_logits(logits, [torch.full_like(table, float("nan")) for table in logits]), Limits(1e-4))) >= 3
 
 
+def test_tie_that_rounding_decides_is_agreement_and_a_change_of_mind_is_not() -> None:
+    said, tied, changed = (torch.tensor([[first, 1.0, 0.0]]) for first in (1.01, 0.99, 0.0))
+    assert (compare_logits([said], [tied]).argmax_agreement, compare_logits([said], [tied]).argmax_agreement_but_ties) == (0, 1)
+    assert compare_logits([said * 50], [changed]).argmax_agreement_but_ties == 0
+
+
 def test_infinite_weight_is_named(base: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     model.model.layers[1].mlp.up_proj.weight.data[0, 0] = float("inf")
