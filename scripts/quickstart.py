@@ -86,13 +86,14 @@ class Quickstart:
         # One process on a CPU needs no launcher, and without one Ctrl-C reaches the trainer alone, which saves a checkpoint.
         train = [sys.executable, "train/sft.py", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
         eval_base, eval_adapter = self.folder("eval-base"), self.folder("eval-adapter")
+        export = [*python, "train.export", "--adapter", str(adapter), "--out", str(merged)]
         return [
             Stage("base", base, [*python, "train.base", "--name", "embedded:smollm2-135m", "--out", str(base)]),
             Stage("data", data, [*python, "data.build", "--config", str(self.data_config()), "--out", str(data)]),
             Stage("evaluate base", eval_base, [*evaluate, "--out", str(eval_base), "--fraction", str(BASE_FRACTION)], ("base",)),
             Stage("train", adapter, train, ("base", "data")),
             Stage("evaluate adapter", eval_adapter, [*evaluate, "--adapter", str(adapter), "--out", str(eval_adapter)], ("train",)),
-            Stage("export", merged, [*python, "train.export", "--adapter", str(adapter), "--out", str(merged)], ("train",)),
+            Stage("export", merged, [*export, "--metrics", str(eval_adapter)], ("train", "evaluate adapter")),
         ]
 
     def run(self, stage: Stage, number: int, total: int) -> None:
@@ -116,11 +117,21 @@ class Quickstart:
         if status:
             raise UserError(f"stage {stage.name!r}", f"exit status {status}", "0", "the message above says why; the same command resumes")
 
+    def compare(self) -> None:
+        """Pair the two runs, and write the page that shows them side by side."""
+        base, adapter = str(self.folder("eval-base")), str(self.folder("eval-adapter"))
+        began = time.monotonic()
+        page = ["eval.report", adapter, "--baseline", base, "--out", str(self.out / "report.html")]
+        for arguments in (["eval.compare", base, adapter], page):
+            if run_to_end([sys.executable, "-m", *arguments]) == 1:
+                raise UserError("stage 'compare'", "exit status 1", "0", "the message above says why")
+        self.seconds["compare"] = round(time.monotonic() - began, 1)
+
     def results(self, name: str) -> dict[str, Any]:
         return json.loads((self.folder(name) / "metrics.json").read_text())
 
     def summarise(self) -> None:
-        """Write `summary.json`, copy the adapter's page, and print both runs side by side."""
+        """Write `summary.json`, and print both runs side by side."""
         base, adapter = self.results("eval-base"), self.results("eval-adapter")
         training = read_manifest(self.folder("adapter")) or {}
         summary = {
@@ -135,7 +146,6 @@ class Quickstart:
             "dtype": str(compute_dtype()),
         }
         write_json(self.out / "summary.json", summary)
-        shutil.copy(self.folder("eval-adapter") / "report.html", self.out / "report.html")
         self.console.print(metrics_table({"base": base, "adapter": adapter}))
         table = Table(title="wall clock, seconds", title_justify="left")
         for name in [*self.seconds, "total"]:
@@ -186,11 +196,7 @@ def main() -> int:
     for number, stage in enumerate(stages, start=1):
         quickstart.run(stage, number, len(stages) + 1)
     console.rule(f"[bold]{len(stages) + 1}/{len(stages) + 1} compare", align="left")
-    compare = [sys.executable, "-m", "eval.compare", str(quickstart.folder("eval-base")), str(quickstart.folder("eval-adapter"))]
-    began = time.monotonic()
-    if run_to_end(compare) == 1:
-        raise UserError("stage 'compare'", "exit status 1", "0", "the message above says why")
-    quickstart.seconds["compare"] = round(time.monotonic() - began, 1)
+    quickstart.compare()
     quickstart.summarise()
     return 0
 

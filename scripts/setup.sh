@@ -88,7 +88,7 @@ check_gguf() {
 # Packages are installed without compiling them: most modules are never imported. Those that are would be compiled by every process anew
 # where PYTHONDONTWRITEBYTECODE is set.
 compile_imports() {
-  env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c 'import data.audit, data.build, data.show, eval.compare, eval.run, train.base, train.export, train.sft' \
+  env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c 'import data.audit, data.build, data.show, eval.backends.local, eval.compare, eval.margin, eval.rescore, eval.run, train.base, train.export, train.sft' \
     >"$LOG" 2>&1 || fail "$PWD/.venv" "the commands cannot be imported: $(tail -n 1 "$LOG")" "every package in working order" \
     "rm -r .venv, then run scripts/setup.sh again"
 }

@@ -56,4 +56,4 @@ def test_a_row_of_an_older_file_is_read() -> None:
 def test_cases_cluster_by_expected_tool_or_else_by_those_offered() -> None:
     assert replace(CASE, expected=CALL * 2).cluster == "f"
     assert CASE.cluster == "a,f"
-    assert replace(CASE, tools=[]).cluster == ""
+    assert replace(CASE, tools=[]).cluster == CASE.id

@@ -69,7 +69,8 @@ def check_finite(model: PreTrainedModel) -> None:
 
 def check_tied(model: PreTrainedModel) -> None:
     """Raise where a model with tied embeddings has come to read its tokens by other rows than it writes them."""
-    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    head: Any = model.get_output_embeddings()
+    embedding: Any = model.get_input_embeddings()
     if not getattr(model.config, "tie_word_embeddings", False) or head is None:
         return
     if not torch.equal(head.weight, embedding.weight):
