@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2 as httpx
 
 from data.errors import UserError
 from data.transcript import Json

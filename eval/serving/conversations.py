@@ -66,6 +66,7 @@ def parameters(**properties: str) -> Json:
 
 
 CITY = parameters(city="string")
+TEXT = parameters(text="string")
 WEATHER = tool(parameters=CITY)
 DEEP = {"a": {"b": [1, 2.5, None, True, {"ключ": '\\n"\t'}]}, "empty": {}, "big": 10**15}
 
@@ -81,7 +82,7 @@ DIFFICULT: list[tuple[str, tuple[list[Json], list[Json]]]] = [
     ("system text and tool", ([{"role": "system", "content": "Answer briefly."}, user("Rome?")], [WEATHER])),
     ("empty system text", ([{"role": "system", "content": ""}, user("Hello")], [WEATHER])),
     ("system text with a mode", ([{"role": "system", "content": "Be kind. /no_think"}, user("Hello")], [WEATHER])),
-    ("unicode", ([user("Wetter in Zürich, 東京, القاهرة 🧑‍🚀 e\u0301 \u00a0 \u200b?")], [tool(description="„Wetter“ – 天気 ☂️", parameters=CITY)])),
+    ("unicode", ([user("Zürich, 東京, القاهرة 🧑‍🚀 e\u0301 \u00a0 \u200b?")], [tool(description="„Wetter“ – 天気 ☂️", parameters=CITY)])),
     ("white space", ([user("  a\r\n\tb \n\n\n c  ")], [WEATHER])),
     ("markup", ([user("<b>&amp;</b> {{ x }} {% raw %} </tools> ### <|x|>")], [WEATHER])),
     ("null description and parameters", ([user("Go")], [tool("go", None, None)])),
@@ -90,7 +91,7 @@ DIFFICULT: list[tuple[str, tuple[list[Json], list[Json]]]] = [
     ("call and result", (_called("get_weather", {"city": "Rome"}), [WEATHER])),
     ("call without arguments", (_called("go", {}), [tool("go", "Go.", {"type": "object", "properties": {}})])),
     ("deep arguments", (_called("save", DEEP), [tool("save", "Save.", parameters(a="object"))])),
-    ("code as argument", (_called("write", {"text": "def f():\n\treturn \"\\d'\" # é\n"}), [tool("write", parameters=parameters(text="string"))])),
+    ("code as argument", (_called("write", {"text": "def f():\n\treturn \"\\d'\" # é\n"}), [tool("write", parameters=TEXT)])),
     ("null content beside a call", ([_with_null(message) for message in _called("get_weather", {"city": "Oslo"})], [WEATHER])),
     ("JSON result", (_called("get_weather", {"city": "Rome"}, {"c": 18.5, "wind": None, "text": "été"}), [WEATHER])),
     ("past reasoning", ([user("Hi"), {**assistant("Hello."), "reasoning_content": "A greeting.\nI greet."}, user("Bye")], [])),

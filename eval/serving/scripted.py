@@ -59,7 +59,7 @@ def outputs(wire: WireIds) -> dict[str, str]:
     }
 
 
-def call(wire: WireIds, name: str, **arguments: Any) -> str:
+def call(wire: WireIds, name: str, /, **arguments: Any) -> str:
     """A call in the canonical spelling."""
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"{wire.form.call_open}\n{body}\n{wire.form.call_close}"

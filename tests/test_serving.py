@@ -1,0 +1,135 @@
+"""A sound server passes every check; a broken one is told exactly what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from transformers import PreTrainedTokenizerBase
+
+from data.sources.messages import user
+from data.wire import read_ids
+from eval.serving.bench import Bench, Sizes
+from eval.serving.checks import CHECKS, failed, run
+from eval.serving.client import Ask, Client, Gone, Refused, ServerFault
+from eval.serving.conversations import NAME, WEATHER, conversations, parameters, tool
+from eval.serving.outcome import Outcome, Status
+from tests.cli import run as run_command
+from tests.fake_openai import fake_server
+from tests.toy import toy_tokenizer
+
+SIZES = Sizes(conversations=44, prompts=4, repeats=4, concurrency=4, cases=1)
+
+
+@pytest.fixture(scope="module")
+def toy() -> PreTrainedTokenizerBase:
+    return toy_tokenizer(family="smollm2")
+
+
+def bench(url: str, tokenizer: Any) -> Bench:
+    return Bench(Client(url, "m"), tokenizer, read_ids(tokenizer), "elsewhere", SIZES, Console(quiet=True))
+
+
+def outcomes(tokenizer: Any, fault: str = "") -> dict[str, Outcome]:
+    with fake_server(tokenizer, fault) as url:
+        return {outcome.name: outcome for outcome in run(bench(url, tokenizer), CHECKS)}
+
+
+def test_sound_server_passes(toy: PreTrainedTokenizerBase) -> None:
+    found = outcomes(toy)
+    assert [outcome.failures for outcome in found.values() if outcome.failures] == []
+    assert not failed(list(found.values()))
+    assert (found["prompt ids"].right, found["readings"].right, found["repeats"].right) == (44, 8, 4)
+    assert "required" in found["tool_choice"].note
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "found", "remedy"),
+    [
+        ("other template", "prompt ids", "the server has", "--chat-template"),
+        ("wrong parser", "readings", "lost a call", "--tool-call-parser"),
+        ("killed in mid-stream", "readings", "after 1 chunks", "log"),
+        ("out of context", "readings", "out of context", "--max-model-len"),
+        ("ids missing", "readings", "gave no ids", "return_token_ids"),
+        ("half a body", "readings", "cannot be read", "log"),
+    ],
+)
+def test_broken_server_is_told(toy: PreTrainedTokenizerBase, fault: str, check: str, found: str, remedy: str) -> None:
+    told = outcomes(toy, fault)[check]
+    assert told.status is Status.FAILED
+    assert any(found in failure.found and remedy in failure.remedy and failure.expected for failure in told.failures), told.failures
+
+
+def test_first_difference_shows_tokens_in_context(toy: PreTrainedTokenizerBase) -> None:
+    failure = outcomes(toy, "other template")["prompt ids"].failures[0]
+    assert "prompt token" in failure.place
+    assert "→" in failure.found
+    assert failure.found != failure.expected
+
+
+def test_server_that_is_gone_ends_the_run() -> None:
+    toy = toy_tokenizer(family="smollm2")
+    with fake_server(toy) as url:
+        gone = bench(url, toy)
+    found = run(gone, CHECKS)
+    assert "no server answers" in found[0].failures[0].found
+    assert {outcome.note for outcome in found[1:]} == {"not run: the server is gone"}
+    assert failed(found)
+
+
+def test_tool_named_with_quotes_and_emoji(toy: PreTrainedTokenizerBase) -> None:
+    ask = Ask([user("Rome?")], [tool(NAME, parameters=parameters(city="string"))])
+    with fake_server(toy) as url:
+        one = bench(url, toy)
+        for streamed in (False, True):
+            reply = one.answer(ask, streamed)
+            assert one.judged("here", ask, reply) is None
+            assert [(call.name, json.loads(call.arguments)) for call in reply.calls] == [(NAME, {"city": "Rome 🏛️"})]
+
+
+def test_refusal_is_not_a_broken_connection(toy: PreTrainedTokenizerBase) -> None:
+    with fake_server(toy) as url, pytest.raises(Refused, match="cannot guarantee"):
+        Client(url, "m").chat(Ask([user("Hi")], [WEATHER], options={"tool_choice": "required"}))
+    with pytest.raises(Gone, match="no server answers"):
+        Client(url, "m").chat(Ask([user("Hi")]))
+
+
+def test_other_model_is_named(toy: PreTrainedTokenizerBase) -> None:
+    with fake_server(toy) as url, pytest.raises(ServerFault, match="serves m"):
+        Client(url, "other").card()
+
+
+def test_conversations_are_as_many_as_asked_for_and_differ(toy: PreTrainedTokenizerBase) -> None:
+    found = conversations(200, read_ids(toy).form)
+    assert len({json.dumps(one[1:], ensure_ascii=False) for one in found}) == len(found) == 200
+    assert any(message["content"] is None for one in found for message in one.messages)
+
+
+def test_command_exits_2_and_writes_what_is_wrong(toy: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+    toy.save_pretrained(str(tmp_path / "toy"))
+    with fake_server(toy, "other template") as url:
+        text = run_command(
+            "-m", "eval.serving", "--base-url", url, "--model", "m", "--tokenizer", str(tmp_path / "toy"), "--out", str(tmp_path),
+            "--conversations", "4", "--prompts", "2", "--repeats", "2", "--concurrency", "2", status=2,
+        )  # fmt: skip
+    written = json.loads((tmp_path / "serving.json").read_text())
+    assert not written["passed"]
+    assert {check["check"]: check["status"] for check in written["checks"]}["prompt ids"] == "failed"
+    assert "expected:" in text
+
+
+@pytest.mark.skipif(
+    not {"SMOLLORA_VLLM_PYTHON", "SMOLLORA_MERGED"} <= set(os.environ),
+    reason="needs SMOLLORA_VLLM_PYTHON, a Python with vLLM, and SMOLLORA_MERGED, an exported model's folder",
+)
+def test_real_vllm_passes(tmp_path: Path) -> None:
+    from eval.serving.local_vllm import serving
+
+    model = os.environ["SMOLLORA_MERGED"]
+    with serving(os.environ["SMOLLORA_VLLM_PYTHON"], Path(model), ["--tool-call-parser", "hf"], tmp_path / "log", Console()) as url:
+        run_command("-m", "eval.serving", "--base-url", url, "--model", model, "--out", str(tmp_path), "--prompts", "8", "--repeats", "4")
+    assert json.loads((tmp_path / "serving.json").read_text())["passed"]
