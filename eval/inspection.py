@@ -13,7 +13,7 @@ from data.response import Response, opens_reasoning, read_response
 from data.transcript import Json
 from data.wire import WireIds
 from eval.classify import emission_of
-from eval.completion import Completion
+from eval.completion import Completion, Finish
 from eval.emission import Emission
 from eval.serving.reply import Reply
 
@@ -85,7 +85,7 @@ def inspect_reply(prompt: list[int], reply: Reply, tools: list[Json], tokenizer:
         raise UserError("completion", "no token ids", "the ids that the model generated", remedy)
     schemas = tools if wire.form.body == "tagged" else None
     strict = read_response(reply.ids, tokenizer, wire, opens_reasoning(prompt, wire), schemas)
-    finish = "length" if reply.finish == "length" else "stop"
+    finish: Finish = "length" if reply.finish == "length" else "stop"
     completion = Completion("inspect", reply.ids, finish, len(prompt), 0.0)
     emission, why = emission_of(completion, strict, {one["function"]["name"] for one in tools})
     return Inspection(prompt, reply.ids, reply.logprobs, strict, reply if served else None, emission, why)

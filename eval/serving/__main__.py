@@ -30,14 +30,19 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--matrix", action="store_true", help="start vLLM with each pair of parsers instead")
     parser.add_argument("--vllm-python", help="with --matrix: the Python of the environment that has vLLM")
     parser.add_argument("--driven-only", action="store_true", help="with --matrix: drive the parsers without starting a server")
+    parser.add_argument("--only", default="", help="run only the checks whose name begins so, such as save_config")
     for name, value in vars(Sizes()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, help="(default %(default)s)")
     return parser.parse_args()
 
 
-def measure(bench: Bench, situations: bool, out: Path) -> int:
-    """Run the checks, or the situations; write and show what was found."""
-    outcomes = run(bench, SITUATIONS if situations else CHECKS)
+def measure(bench: Bench, situations: bool, only: str, out: Path) -> int:
+    """Run the checks, or the situations, whose name begins with `only`; write and show what was found."""
+    known = SITUATIONS if situations else CHECKS
+    chosen = {name: check for name, check in known.items() if name.startswith(only)}
+    if not chosen:
+        raise UserError("--only", repr(only), f"the beginning of one of {', '.join(known)}", "leave it out to run all")
+    outcomes = run(bench, chosen)
     engine = bench.client.engine
     write(out / ("situations.json" if situations else "serving.json"), bench, outcomes)
     bench.console.print(outcomes_table(f"{bench.client.model} at {bench.client.root}, {engine.name} {engine.version}", outcomes))
@@ -58,7 +63,7 @@ def main() -> int:
     sizes = Sizes(**{name: getattr(args, name) for name in vars(Sizes())})
     bench = bench_for(args.base_url, args.model, args.tokenizer, sizes, console)
     try:
-        return measure(bench, args.situations, args.out)
+        return measure(bench, args.situations, args.only, args.out)
     finally:
         bench.client.close()
 

@@ -42,7 +42,7 @@ def at_once(case: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> Rea
 
 
 def streamed(case: dict[str, Any], tokenizer: Any, pair: list[str | None], longest: int) -> Reading:
-    """Fed in chunks of up to `longest` ids, whose text is held back while it ends in a part of a character, as a detokenizer does."""
+    """Fed in chunks of up to `longest` ids; the text of one that ends in a part of a character is held back, as a detokenizer does."""
     parser, request = parser_for(case, tokenizer, pair)
     parser._enable_auto_tools = True
     reasoning, content, calls = "", "", dict[int, list[str]]()
@@ -60,13 +60,16 @@ def streamed(case: dict[str, Any], tokenizer: Any, pair: list[str | None], longe
 
 
 def chunks(ids: list[int], tokenizer: Any, longest: int, skip_special: bool) -> Iterator[tuple[str, list[int], bool]]:
-    rng, at, told = random.Random(0), 0, ""
+    rng, at, held = random.Random(0), 0, 0
     while at < len(ids):
         start, at = at, at + rng.randint(1, longest)
-        text = tokenizer.decode(ids[:at], skip_special_tokens=skip_special)
-        ready = text if at >= len(ids) else text.rstrip("\ufffd")
-        yield ready[len(told) :], ids[start:at], at >= len(ids)
-        told = ready
+        text = tokenizer.decode(ids[held:at], skip_special_tokens=skip_special)
+        finished = at >= len(ids)
+        if text.endswith("\ufffd") and not finished:
+            yield "", ids[start:at], False
+        else:
+            held = at
+            yield text, ids[start:at], finished
 
 
 def caught(read: Callable[[], Reading]) -> Reading:
