@@ -23,6 +23,8 @@ from data.sources.messages import user
 from data.tokenizer import load_tokenizer
 from data.transcript import Json
 from data.wire import WireIds, WireTokenError, read_ids
+from eval.backends.protocol import Decoding, Request
+from eval.completion import Key
 from eval.inspection import Fate, Inspection, inspect_reply
 from eval.serving.agreement import spelled, told
 from eval.serving.bench import Sizes
@@ -57,9 +59,7 @@ def inspect_served(base_url: str, model: str | None, folder: str | None, ask: As
 
 
 def inspect_local(model: str, ask: Ask) -> tuple[Inspection, Any, WireIds]:
-    """Generate here, greedily, with the logprob of each id from one more pass over the whole sequence."""
-    import torch
-
+    """Generate here, greedily, with the logprob of each id."""
     from data.precision import compute_dtype
     from eval.backends.local import TransformersBackend
 
@@ -70,12 +70,11 @@ def inspect_local(model: str, ask: Ask) -> tuple[Inspection, Any, WireIds]:
         raise UserError(model, str(error), "each wire token is one id", "python -m train.base prepares a model") from error
     prompt = prompt_ids(ask.messages, ask.tools, tokenizer, enable_thinking=ask.thinking)
     backend = TransformersBackend.load(model, None, compute_dtype(), tokenizer.pad_token_id, wire.turn_close)
-    (ids,) = backend.generate([prompt], [ask.max_tokens])
-    with torch.inference_mode():
-        logits = backend.model(input_ids=torch.tensor([prompt + ids], device=backend.model.device)).logits[0, len(prompt) - 1 : -1]
-        logprobs = logits.float().log_softmax(-1).gather(1, torch.tensor(ids, device=logits.device)[:, None])[:, 0].tolist()
-    finish = "stop" if ids[-1] == wire.turn_close else "length"
-    reply = Reply("", "", [], ids, prompt, len(ids), finish, logprobs)
+    request = Request(Key("inspect", 0), prompt, ask.messages, ask.tools, ask.max_tokens)
+    (completion,) = backend.complete([request], Decoding(logprobs=True))
+    if completion.ids is None:
+        raise UserError(model, completion.error or "no completion", "a completion", "a shorter prompt, or a model with a longer context")
+    reply = Reply("", "", [], completion.ids, prompt, len(completion.ids), completion.finish, completion.logprobs)
     return inspect_reply(prompt, reply, ask.tools, tokenizer, wire, served=False), tokenizer, wire
 
 

@@ -12,6 +12,7 @@ from data.errors import UserError
 from data.response import Response, opens_reasoning, read_response
 from data.transcript import Json
 from data.wire import WireIds
+from eval.asked import Asked
 from eval.classify import emission_of
 from eval.completion import Completion, Finish
 from eval.emission import Emission
@@ -87,5 +88,5 @@ def inspect_reply(prompt: list[int], reply: Reply, tools: list[Json], tokenizer:
     strict = read_response(reply.ids, tokenizer, wire, opens_reasoning(prompt, wire), schemas)
     finish: Finish = "length" if reply.finish == "length" else "stop"
     completion = Completion("inspect", reply.ids, finish, len(prompt), 0.0)
-    emission, why = emission_of(completion, strict, {one["function"]["name"] for one in tools})
+    emission, why = emission_of(completion, strict, Asked(frozenset(one["function"]["name"] for one in tools), True, ()))
     return Inspection(prompt, reply.ids, reply.logprobs, strict, reply if served else None, emission, why)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import httpx2 as httpx
+import httpx2
 
 from data.errors import UserError
 from data.transcript import Json
@@ -22,7 +22,7 @@ from eval.serving.reply import Reply, StreamedReply, reply_of
 EXCERPT = 300
 ENGINES = (("vLLM", "/version", "version"), ("llama.cpp", "/props", "build_info"), ("SGLang", "/get_server_info", "version"))
 WITHOUT_IDS = frozenset({"llama.cpp", "SGLang"})
-TIMEOUT = httpx.Timeout(600.0, connect=10.0)
+TIMEOUT = httpx2.Timeout(600.0, connect=10.0)
 
 
 class Engine(NamedTuple):
@@ -79,11 +79,11 @@ def _call_sent(call: Json) -> Json:
 class Client:
     """A server at `base_url` (with or without `/v1`) that serves `model`."""
 
-    def __init__(self, base_url: str, model: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, base_url: str, model: str, transport: httpx2.BaseTransport | None = None) -> None:
         self.root = base_url.rstrip("/").removesuffix("/v1")
         self.model = model
-        limits = httpx.Limits(max_connections=64)
-        self._http = httpx.Client(base_url=self.root, timeout=TIMEOUT, limits=limits, transport=transport)
+        limits = httpx2.Limits(max_connections=64)
+        self._http = httpx2.Client(base_url=self.root, timeout=TIMEOUT, limits=limits, transport=transport)
 
     def close(self) -> None:
         self._http.close()
@@ -149,7 +149,7 @@ class Client:
         path, reply = "/v1/chat/completions", StreamedReply()
         body = {**self._completion(ask), "stream": True, "stream_options": {"include_usage": True}}
         with self._told(path, lambda: f"after {reply.chunks} chunks"), self._http.stream("POST", path, json=body) as response:
-            if response.status_code != httpx.codes.OK:
+            if response.status_code != httpx2.codes.OK:
                 response.read()
                 _json(response, path)
             for line in response.iter_lines():
@@ -184,11 +184,11 @@ class Client:
         place = self.root + path
         try:
             yield
-        except httpx.ConnectError as error:
+        except httpx2.ConnectError as error:
             raise Gone(place, f"no server answers: {error}", "a running server", "start it, or mend --base-url") from error
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise Gone(place, f"no answer in time {when()}", "an answer", "see the server's log and load") from error
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             remedy = "see the server's log: it was stopped, or ran out of memory; start it again"
             raise Gone(place, f"the connection broke {when()}: {error}", "a whole answer", remedy) from error
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -197,17 +197,17 @@ class Client:
             raise ServerFault(place, found, "a whole JSON answer of OpenAI's API", remedy) from error
 
 
-def _json(response: httpx.Response, path: str) -> Any:
+def _json(response: httpx2.Response, path: str) -> Any:
     """The body, or a fault that says which kind of refusal this is."""
-    if response.status_code == httpx.codes.OK:
+    if response.status_code == httpx2.codes.OK:
         return response.json()
     place, text = f"{response.request.url}", response.text[:EXCERPT]
     found = f"HTTP {response.status_code}: {text}"
-    if response.status_code == httpx.codes.BAD_REQUEST and "context length" in text:
+    if response.status_code == httpx2.codes.BAD_REQUEST and "context length" in text:
         remedy = "start the server with a larger --max-model-len, or ask for fewer tokens"
         raise ServerFault(place, f"out of context: {found}", "prompt and completion fit the server's context", remedy)
-    if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED):
+    if response.status_code in (httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED):
         raise Unsupported(place, found, f"a server that has {path}", "use a server that has it, or read this check as not run")
-    if response.status_code == httpx.codes.BAD_REQUEST:
+    if response.status_code == httpx2.codes.BAD_REQUEST:
         raise Refused(place, found, "the request is accepted", "start the server with parsers that support it; see the matrix")
     raise ServerFault(place, found, "HTTP 200", "see the server's log")

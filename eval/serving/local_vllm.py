@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx2 as httpx
+import httpx2
 from rich.console import Console
 
 from data.errors import UserError
@@ -58,9 +58,9 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end and process.poll() is None:
         try:
-            if httpx.get(f"{url}/health", timeout=5).status_code == httpx.codes.OK:
+            if httpx2.get(f"{url}/health", timeout=5).status_code == httpx2.codes.OK:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             time.sleep(1)
     state = "still starting" if process.poll() is None else f"ended with status {process.returncode}"
     raise NotStarted(url, f"{state}: {_reason(log)}", f"a server within {READY_SECONDS} s", f"see {log}")
