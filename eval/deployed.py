@@ -1,6 +1,6 @@
 """The deployed reading without a server: vLLM's tool parser over ids that were generated elsewhere.
 
-vLLM pins other versions than this project, so `eval/vllm_worker.py` runs in a Python of its own, which `SMOLLORA_VLLM_PYTHON` names.
+vLLM pins other versions than this project, so `eval/serving/vllm_reader.py` runs in a Python of its own, `deployed.vllm_python` of the config.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from eval.completion import Key
 from eval.readings import deployed
 from eval.rows import Row
 
-WORKER = Path(__file__).parent / "vllm_worker.py"
+READER = Path(__file__).parent / "serving" / "vllm_reader.py"
 QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_DO_NOT_TRACK": "1", "PYTHONPATH": ""}
 
 
@@ -32,14 +32,18 @@ def vllm_answers(python: str, tokenizer: Path, cases: Sequence[Json], parser: st
         parser: vLLM's `--tool-call-parser`: `hf`, `hermes`, …
         reasons: whether the response template has a field for reasoning, which `hf` then reads too.
     """
-    given = {"tokenizer": str(tokenizer), "parser": parser, "reasons": reasons, "cases": list(cases)}
+    pair = [parser, "hf" if parser == "hf" and reasons else None]
+    given = {"tokenizer": str(tokenizer), "pairs": [pair], "cases": list(cases), "streamed": False}
     done = subprocess.run(
-        [python, "-I", str(WORKER)], input=json.dumps(given), capture_output=True, text=True, env={**os.environ, **QUIET}, check=False
+        [python, "-I", str(READER)], input=json.dumps(given), capture_output=True, text=True, env={**os.environ, **QUIET}, check=False
     )
     if done.returncode:
         found = done.stderr.strip().splitlines()[-1:] or ["nothing"]
-        raise UserError(f"vLLM's parser {parser}", found[0], f"an interpreter with vLLM at {python}", "set SMOLLORA_VLLM_PYTHON to one")
-    return json.loads(done.stdout.splitlines()[-1])
+        raise UserError(f"vLLM's parser {parser}", found[0], "an interpreter that has vLLM", "scripts/serve_vllm.sh --setup makes one; name it in deployed.vllm_python")
+    (result,) = json.loads(done.stdout.splitlines()[-1])
+    if "refused" in result:
+        raise UserError(f"vLLM's parser {parser}", result["refused"], "a parser that reads this model", "another name for deployed.parser")
+    return [reading for (reading,) in result["readings"]]
 
 
 def with_vllm(
@@ -61,7 +65,8 @@ def _case(row: Row, prompt: list[int]) -> dict[str, Any]:
 def _reading(answer: Json, parser: str) -> Json:
     if "error" in answer:
         return {"calls": [], "defect": answer["error"], "by": f"vllm {parser}"}
-    return deployed({**answer, "parser": f"vllm {parser}"})
+    calls = [{"name": name, "arguments": arguments} for name, arguments in answer["calls"]]
+    return deployed({"parser": f"vllm {parser}", "tool_calls": calls})
 
 
 def _with_deployed(row: Row, reading: Json | None) -> Row:

@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly USAGE="usage: scripts/test.sh [-h] [arguments for pytest]
 
-Sets up .venv if needed (scripts/setup.sh), then runs ruff check, ruff format --check, mypy and pytest.
+Sets up .venv if needed (scripts/setup.sh), then runs ruff check, ruff format --check, mypy and pytest, one process for each core, at most four.
 All four run; the exit status is that of the first that fails, 0 if none does.
 Arguments go to pytest: scripts/test.sh -k wire -x"
 
@@ -32,5 +32,6 @@ scripts/setup.sh
 step ruff check .
 step ruff format --check .
 step mypy
-step pytest "$@"
+# Each process computes with one thread: more than there are cores would wait for each other.
+OMP_NUM_THREADS=1 step pytest -n auto --maxprocesses 4 --dist loadfile "$@"
 exit "$status"

@@ -19,6 +19,11 @@ def run(*command: str, status: int = 0) -> str:
     return text
 
 
+def train(*options: str, status: int = 0) -> str:
+    """One process of the trainer without the launcher, which takes as long to start as the trainer itself."""
+    return run("train/sft.py", "--config", "configs/sft/smoke.yaml", *options, status=status)
+
+
 def launch(*options: str, accelerate: str = "cpu", status: int = 0) -> str:
     return run(
         "-m", "accelerate.commands.launch", "--config_file", f"accelerate_configs/{accelerate}.yaml", "train/sft.py",

@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.cli import ROOT, launch, run
+from tests.cli import ROOT, launch, run, train
 from tests.toy import toy_tokenizer
 
 MIX = {"call": 4, "unserved": 3, "dialogue": 2, "write_file": 1}
@@ -51,7 +51,7 @@ def adapter(work: Path) -> Path:
     """Trained in two halves: stopped after two steps, then resumed."""
     launch(*paths(work, "adapter"), "--max_steps", "2", "--save_steps", "2")
     (work / "adapter/manifest.json").unlink()
-    log = launch(*paths(work, "adapter"), "--max_length", "20000")
+    log = train(*paths(work, "adapter"), "--max_length", "20000")
     assert "calls proven" in log
     return work / "adapter"
 
@@ -77,13 +77,13 @@ def test_training_resumed_and_moved_the_wire_rows(adapter: Path) -> None:
 
 
 def test_a_finished_run_is_not_overwritten(work: Path, adapter: Path) -> None:
-    text = launch(*paths(work, "adapter"), status=1)
+    text = train(*paths(work, "adapter"), status=1)
     assert "finished run" in text
     assert "remedy" in text
 
 
 def test_stock_template_stops_the_run(work: Path, adapter: Path) -> None:
-    text = launch(*paths(work, "stock"), "--chat_template_path", "data/templates/smollm3/upstream.jinja", status=1)
+    text = train(*paths(work, "stock"), "--chat_template_path", "data/templates/smollm3/upstream.jinja", status=1)
     assert "error: transcript synthetic-train-" in text
     assert "the chat template does not supervise tool calls" in text
     assert not (work / "stock/manifest.json").exists()
@@ -123,7 +123,7 @@ def test_interrupted_training_saves_and_resumes(work: Path, adapter: Path) -> No
     step = int(checkpoint.name.split("-")[1])
     assert step >= 3
     assert not (work / "interrupted/manifest.json").exists()
-    launch(*paths(work, "interrupted"), "--max_length", "20000", "--max_steps", str(step + 2))
+    train(*paths(work, "interrupted"), "--max_length", "20000", "--max_steps", str(step + 2))
     assert json.loads((work / "interrupted/manifest.json").read_text())["steps"] == step + 2
 
 
@@ -144,7 +144,7 @@ def test_evaluation_during_training(work: Path, accelerate: str) -> None:
 
 
 def test_half_of_the_evaluation_keys_is_refused(work: Path) -> None:
-    assert "one without the other" in launch(*paths(work, "none"), "--max_length", "20000", "--margin_steps", "2", status=1)
+    assert "one without the other" in train(*paths(work, "none"), "--max_length", "20000", "--margin_steps", "2", status=1)
 
 
 def test_two_processes_train(work: Path, adapter: Path) -> None:
@@ -161,7 +161,7 @@ def test_malformed_row_names_its_line(work: Path, tmp_path: Path) -> None:
             call["function"]["name"] = "get_wether"
     (tmp_path / "train.jsonl").write_text("\n".join([lines[0], json.dumps(row)]) + "\n")
     options = ("--model_name_or_path", str(work / "base"), "--dataset_dir", str(tmp_path), "--output_dir", str(tmp_path / "out"))
-    text = launch(*options, status=1)
+    text = train(*options, status=1)
     assert "train.jsonl:2" in text
     assert "names get_wether; tools are" in text
 
@@ -186,7 +186,7 @@ def test_full_disk_is_one_screen_and_nothing_looks_finished(command: str, work: 
     elif command == "data":
         text = run("-m", "data.build", "--config", str(work / "data.yaml"), "--out", out, status=1)
     elif command == "train":
-        text = launch(*paths(work, "none")[:4], "--output_dir", out, "--max_length", "20000", status=1)
+        text = train(*paths(work, "none")[:4], "--output_dir", out, "--max_length", "20000", status=1)
     else:
         text = run("-m", "train.export", "--adapter", str(adapter), "--out", out, "--dtype", "float32", status=1)
     error = text[text.index("error: ") :]

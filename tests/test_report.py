@@ -10,9 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cli
 import pytest
-from pages import called, dumped, row
 
 from data.manifest import write_json, write_manifest
 from data.wire import HERMES
@@ -24,6 +22,8 @@ from eval.pages.summary import Run, figures, headline, lede
 from eval.report import ledger_table, metrics_table, write_report
 from eval.rows import Row, write_rows
 from eval.score import metrics_json
+from tests import cli
+from tests.pages import called, dumped, row
 
 
 def run_of(rows: list[Row], name: str = "after") -> Run:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import called, chromium, dumped, row
 
 from data.wire import HERMES
 from eval.emission import Emission
@@ -16,6 +15,7 @@ from eval.report import write_report
 from eval.rows import Row
 from eval.score import metrics_json
 from eval.verdict import Verdict
+from tests.pages import called, chromium, dumped, row
 
 HOSTILE = ["</script>", "<script>window.hacked=1</script>", "<!--<script>", "\u2028", "<img src=x onerror='window.hacked=1'>", "\u202e"]
 SPELLED = [HERMES.call_open[:5], HERMES.call_open[5:], "{}"]

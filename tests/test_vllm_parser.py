@@ -23,7 +23,7 @@ from data.wire import read_ids
 from tests.conftest import named_tokenizer
 
 PYTHON = os.environ.get("SMOLLORA_VLLM_PYTHON") or (sys.executable if importlib.util.find_spec("vllm") else None)
-WORKER = Path(__file__).parent / "vllm_worker.py"
+READER = Path(__file__).parents[1] / "eval" / "serving" / "vllm_reader.py"
 QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_DO_NOT_TRACK": "1"}
 PARAMETERS = {"type": "object", "properties": {"path": {"type": "string"}, "content": {"type": "string"}}}
 TOOLS = [
@@ -87,12 +87,17 @@ def vllm(
         pytest.skip("vLLM is not installed; SMOLLORA_VLLM_PYTHON may name a Python that has it")
     folder = tmp_path_factory.mktemp("tokenizer")
     real.save_pretrained(str(folder))
-    given = json.dumps({"tokenizer": str(folder), "cases": cases})
+    given = json.dumps({"tokenizer": str(folder), "pairs": [["hf", "hf"]], "cases": cases, "streamed": True})
     done = subprocess.run(
-        [PYTHON, str(WORKER)], input=given, capture_output=True, text=True, env={**os.environ, **QUIET, "PYTHONPATH": ""}, check=False
+        [PYTHON, "-I", str(READER)], input=given, capture_output=True, text=True, env={**os.environ, **QUIET, "PYTHONPATH": ""}, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    (result,) = json.loads(done.stdout.splitlines()[-1])
+    return [[parsed(reading) for reading in readings] for readings in result["readings"]]
+
+
+def parsed(reading: dict[str, Any]) -> dict[str, Any]:
+    return {**reading, "calls": [[name, json.loads(arguments)] for name, arguments in reading["calls"]]}
 
 
 def ours(case: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

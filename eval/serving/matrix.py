@@ -62,9 +62,9 @@ def label(pair: Pair) -> str:
 
 def drive(python: str, folder: str, pairs: Sequence[Pair], cases: Sequence[Scripted]) -> list[Json]:
     """What vLLM's parser classes make of the cases, for each pair."""
-    given = json.dumps({"tokenizer": folder, "pairs": pairs, "cases": [case.to_json() for case in cases]})
+    given = json.dumps({"tokenizer": folder, "pairs": pairs, "cases": [case.to_json() for case in cases], "streamed": True})
     environment = {**os.environ, **ENVIRONMENT, "VLLM_LOGGING_LEVEL": "ERROR", "PYTHONPATH": ""}
-    done = subprocess.run([python, str(READER)], input=given, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run([python, "-I", str(READER)], input=given, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise UserError(python, done.stderr[-600:], "a Python that has vLLM 0.32", "scripts/serve_vllm.sh sets one up")
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,8 +1,9 @@
 """Reads completions with vLLM's parsers, as its server builds them; run by a Python that has vLLM, and imports nothing of this project.
 
 Standard input: {"tokenizer": folder, "pairs": [[tool parser, reasoning parser or null]], "cases": [{"prompt": ids, "output": ids,
-"tools": [...], "thinking": bool}]}. Standard output: one line of JSON, for each pair {"refused": why} or {"readings": for each case the
-readings [{"reasoning", "content", "calls": [[name, arguments as text]], "error"}]: at once, id by id, and in chunks}.
+"tools": [...], "thinking": bool}], "streamed": bool}. Standard output: one line of JSON, for each pair {"refused": why} or {"readings": for
+each case the readings [{"reasoning", "content", "calls": [[name, arguments as text]], "error"}]: at once and, if streamed, id by id and in
+chunks}.
 """
 
 import json
@@ -80,12 +81,9 @@ def caught(read: Callable[[], Reading]) -> Reading:
         return {"reasoning": "", "content": "", "calls": [], "error": f"{type(error).__name__}: {error}"}
 
 
-def readings(case: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> list[Reading]:
-    return [
-        caught(lambda: at_once(case, tokenizer, pair)),
-        caught(lambda: streamed(case, tokenizer, pair, 1)),
-        caught(lambda: streamed(case, tokenizer, pair, 7)),
-    ]
+def readings(case: dict[str, Any], tokenizer: Any, pair: list[str | None], in_chunks: bool) -> list[Reading]:
+    chunked = [caught(lambda: streamed(case, tokenizer, pair, 1)), caught(lambda: streamed(case, tokenizer, pair, 7))] if in_chunks else []
+    return [caught(lambda: at_once(case, tokenizer, pair)), *chunked]
 
 
 def read_pair(given: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> dict[str, Any]:
@@ -94,7 +92,7 @@ def read_pair(given: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> 
         parser_for(given["cases"][0], tokenizer, pair)
     except Exception as error:
         return {"refused": f"{type(error).__name__}: {error}"}
-    return {"readings": [readings(case, tokenizer, pair) for case in given["cases"]]}
+    return {"readings": [readings(case, tokenizer, pair, given["streamed"]) for case in given["cases"]]}
 
 
 def main() -> None:
