@@ -1,6 +1,7 @@
 """The deployed reading without a server: vLLM's tool parser over ids that were generated elsewhere.
 
-vLLM pins other versions than this project, so `eval/serving/vllm_reader.py` runs in a Python of its own, `deployed.vllm_python` of the config.
+vLLM pins other versions than this project, so `eval/serving/vllm_reader.py` runs in a Python of its own, the config's
+`deployed.vllm_python`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def vllm_answers(python: str, tokenizer: Path, cases: Sequence[Json], parser: st
     )
     if done.returncode:
         found = done.stderr.strip().splitlines()[-1:] or ["nothing"]
-        raise UserError(f"vLLM's parser {parser}", found[0], "an interpreter that has vLLM", "scripts/serve_vllm.sh --setup makes one; name it in deployed.vllm_python")
+        raise UserError(f"vLLM's parser {parser}", found[0], "an interpreter that has vLLM", "scripts/serve_vllm.sh --setup makes one")
     (result,) = json.loads(done.stdout.splitlines()[-1])
     if "refused" in result:
         raise UserError(f"vLLM's parser {parser}", result["refused"], "a parser that reads this model", "another name for deployed.parser")
