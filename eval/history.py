@@ -80,6 +80,10 @@ class Evaluation:
     exit_status: int | None
     rates: dict[str, Count]
 
+    def as_rates(self) -> dict[str, dict[str, Any]]:
+        """The rates as `metrics.json` spells them, without intervals."""
+        return {name: {"hits": count.hits, "n": count.n, "value": count.value if count.n else None} for name, count in self.rates.items()}
+
 
 class History:
     """The database and the locks beside it."""

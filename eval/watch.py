@@ -26,6 +26,7 @@ from rich.table import Table
 
 from data.errors import UserError, reported
 from data.manifest import read_manifest, sha256_file
+from eval.alarm import hidden_fall_in
 from eval.checkpoints import Checkpoint, content_digest, find, is_finished
 from eval.drift import Count, changes
 from eval.history import HEARTBEAT_SECONDS, Evaluation, History, Item
@@ -98,11 +99,14 @@ class Watcher:
                 raise
 
     def tell(self, item: Item, history: History) -> None:
-        """Print the change points of the newest evaluation, and log it."""
+        """Print the change points of the newest evaluation and the alarm on a hidden fall, and log it."""
         done = [line for line in history.evaluations(item.config) if line.status == "done"]
         newest, notes = next((line, note) for line, note in zip(done, notes_of(done), strict=True) if line.item == item)
         for metric, note in notes.items():
             self.console.print(f"change point: {metric} {note}", style="bold yellow", markup=False)
+        alarm = hidden_fall_in([line.as_rates() for line in done[: done.index(newest) + 1]])
+        if alarm.fires:
+            self.console.print(f"ALARM: {alarm.reason}", style="bold red", markup=False)
         if self.wandb_project:
             log_to_wandb(self.wandb_project, newest, notes, done.index(newest), self.out)
 
