@@ -63,14 +63,23 @@ def metrics_of(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in LABELS if name in found] + [name for name in found if name not in LABELS]
 
 
+def in_brief(metric: str, rates: Sequence[Mapping[str, Any] | None]) -> bool:
+    """Whether a metric belongs on a terminal: some run measured it, it is no single leniency, and errors only where there are any."""
+    if metric in ("error_rate", "unmeasurable_rate"):
+        return any(rate and rate["hits"] for rate in rates)
+    return any(rate and rate["n"] for rate in rates) and (not metric.startswith("accuracy_with_") or metric == "accuracy_with_all")
+
+
 def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> Table:
-    """One column for each run, one row for each metric: value, 95 % interval, n."""
+    """One column for each run, one row for each metric that tells something: value, 95 % interval, n. `metrics.json` has them all."""
     table = Table(title="rates with 95 % Wilson intervals", title_justify="left")
     table.add_column("metric")
     for name in results:
         table.add_column(name, justify="right")
     for metric in metrics_of(list(results.values())):
         found = [result["metrics"].get(metric) for result in results.values()]
+        if not in_brief(metric, found):
+            continue
         table.add_row(label_of(metric), *(rate_text(rate) if rate else "–" for rate in found))
     return table
 
