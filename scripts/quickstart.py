@@ -31,6 +31,7 @@ from eval.report import metrics_table
 ROOT = Path(__file__).resolve().parent.parent
 BASE_FRACTION = 1 / 8  # the base is measured on every eighth case: it dumps code to the end of each budget
 NOMINAL_MINUTES = 13.0
+USUAL_STEPS = 195  # in the nominal minutes on two cores without native bfloat16
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,10 @@ class Quickstart:
             table.add_column(name, justify="right")
         table.add_row(*(f"{value:.0f}" for value in self.seconds.values()), f"{summary['wall_seconds_total']:.0f}")
         self.console.print(table)
+        usual = round(USUAL_STEPS * self.minutes / NOMINAL_MINUTES)
+        if (summary["steps"] or 0) < 0.7 * usual:
+            slow = f"Only {summary['steps']} training steps fitted into {self.minutes:g} minutes; about {usual} are usual: the machine was slow or busy."
+            self.console.print(f"{slow} The figures are those of an undertrained adapter.", style="yellow", markup=False)
         self.console.print(f"{self.out / 'summary.json'}  {self.out / 'report.html'}  merged model: {self.folder('merged')}", markup=False)
 
 
