@@ -155,7 +155,7 @@ class Quickstart:
         self.console.print(table)
         usual = round(USUAL_STEPS * self.minutes / NOMINAL_MINUTES)
         if (summary["steps"] or 0) < 0.7 * usual:
-            slow = f"Only {summary['steps']} training steps fitted into {self.minutes:g} minutes; about {usual} are usual: the machine was slow or busy."
+            slow = f"Only {summary['steps']} training steps fitted into {self.minutes:g} minutes, where {usual} are usual: a slow or busy machine."
             self.console.print(f"{slow} The figures are those of an undertrained adapter.", style="yellow", markup=False)
         self.console.print(f"{self.out / 'summary.json'}  {self.out / 'report.html'}  merged model: {self.folder('merged')}", markup=False)
 
