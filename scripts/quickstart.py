@@ -155,8 +155,8 @@ class Quickstart:
         self.console.print(table)
         usual = round(USUAL_STEPS * self.minutes / NOMINAL_MINUTES)
         if (summary["steps"] or 0) < 0.7 * usual:
-            slow = f"Only {summary['steps']} training steps fitted into {self.minutes:g} minutes, where {usual} are usual: a slow or busy machine."
-            self.console.print(f"{slow} The figures are those of an undertrained adapter.", style="yellow", markup=False)
+            slow = f"Only {summary['steps']} training steps fitted into {self.minutes:g} minutes, where {usual} are usual"
+            self.console.print(f"{slow}: these are the figures of an undertrained adapter.", style="yellow", markup=False)
         self.console.print(f"{self.out / 'summary.json'}  {self.out / 'report.html'}  merged model: {self.folder('merged')}", markup=False)
 
 
