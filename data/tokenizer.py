@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 
+from data.errors import UserError, disk_is_full
 from data.response_schema import response_template
 from data.wire import HERMES, TAGGED, WireFormat, form_of, missing_tokens, single_id
 
@@ -20,7 +21,14 @@ class TemplateError(ValueError):
 
 
 def load_tokenizer(name_or_path: str, **kwargs: Any) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(name_or_path, **kwargs)
+    """The tokenizer of a folder or Hub id; one that cannot be had is a `UserError`."""
+    try:
+        return AutoTokenizer.from_pretrained(name_or_path, **kwargs)
+    except (OSError, ValueError) as error:
+        if disk_is_full(error):
+            raise
+        found = str(error).strip().partition("\n")[0]
+        raise UserError(name_or_path, found, "a folder or Hub id with a tokenizer", "name one, or go online for a Hub id") from error
 
 
 def template_path(family: str) -> Path:

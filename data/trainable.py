@@ -125,7 +125,7 @@ def wire_ids(subject: Subject) -> Finding:
     try:
         ids = read_ids(subject.tokenizer, form)
     except WireTokenError as error:
-        return no(str(error).splitlines()[0])
+        return no(error.found)
     return yes(f"{form.name}: {form.call_open} is {ids.call_open}")
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from data.errors import UserError
 
-class WireTokenError(ValueError):
+
+class WireTokenError(UserError):
     """A wire token that is not exactly one id."""
 
 
@@ -109,8 +111,10 @@ def read_ids(tokenizer: Any, wire: WireFormat | None = None) -> WireIds:
     for text in missing_tokens(tokenizer, wire):
         ids = tokenizer.encode(text, add_special_tokens=False)
         raise WireTokenError(
-            f"{tokenizer.name_or_path}: wire token {text!r} of {wire.name} must be one id, it is {len(ids)}: {ids}\n"
-            "remedy: python -m train.base --name MODEL --out DIR adds the tokens to a model; use DIR as the base"
+            str(tokenizer.name_or_path),
+            f"wire token {text!r} of {wire.name} is {len(ids)} ids: {ids}",
+            "each wire token is one id",
+            "python -m train.base --name MODEL --out DIR adds the tokens to a model; use DIR",
         )
 
     def required(text: str) -> int:

@@ -22,7 +22,7 @@ from data.response import Response
 from data.sources.messages import user
 from data.tokenizer import load_tokenizer
 from data.transcript import Json
-from data.wire import WireIds, WireTokenError, read_ids
+from data.wire import WireIds, read_ids
 from eval.backends.protocol import Decoding, Request
 from eval.completion import Key
 from eval.inspection import Fate, Inspection, inspect_reply
@@ -64,10 +64,7 @@ def inspect_local(model: str, ask: Ask) -> tuple[Inspection, Any, WireIds]:
     from eval.backends.local import TransformersBackend
 
     tokenizer = load_tokenizer(model)
-    try:
-        wire = read_ids(tokenizer)
-    except WireTokenError as error:
-        raise UserError(model, str(error), "each wire token is one id", "python -m train.base prepares a model") from error
+    wire = read_ids(tokenizer)
     prompt = prompt_ids(ask.messages, ask.tools, tokenizer, enable_thinking=ask.thinking)
     backend = TransformersBackend.load(model, None, compute_dtype(), tokenizer.pad_token_id, wire.turn_close)
     request = Request(Key("inspect", 0), prompt, ask.messages, ask.tools, ask.max_tokens)

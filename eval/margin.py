@@ -28,7 +28,7 @@ from data.errors import UserError, reported
 from data.manifest import write_json, write_manifest
 from data.render import prompt_ids
 from data.tokenizer import load_tokenizer
-from data.wire import WireIds, WireTokenError, read_ids
+from data.wire import WireIds, read_ids
 from eval.backends.local import TransformersBackend
 from eval.backends.protocol import Request
 from eval.backends.registry import open_backend
@@ -133,10 +133,7 @@ def main() -> int:
     args = parse()
     config = load_config(args.config)
     tokenizer = load_tokenizer(args.adapter or args.model)
-    try:
-        wire = read_ids(tokenizer)
-    except WireTokenError as error:
-        raise UserError(args.model, str(error), "each wire token is one id", "python -m train.base prepares a model") from error
+    wire = read_ids(tokenizer)
     cases = load_cases(config, args.fraction)
     backend = open_backend(config.backend, args.model, args.adapter, tokenizer, wire)
     if not isinstance(backend, TransformersBackend):

@@ -16,11 +16,11 @@ from typing import Any
 
 from rich.console import Console
 
-from data.errors import UserError, reported
+from data.errors import reported
 from data.manifest import NAME
 from data.tokenizer import load_tokenizer
 from data.transcript import Json
-from data.wire import WireIds, WireTokenError, read_ids
+from data.wire import WireIds, read_ids
 from eval.backends.protocol import Backend, Request
 from eval.backends.registry import open_backend
 from eval.config import load_cases, load_config
@@ -28,14 +28,6 @@ from eval.fingerprint import claim, fingerprint
 from eval.gate import read_baseline
 from eval.generate import complete_all, requests_of
 from eval.results import finish, read_all, with_margins, write_cases
-
-
-def read_wire(model: str, tokenizer: Any) -> WireIds:
-    """The wire ids of a tokenizer; a missing token is an error that names the model."""
-    try:
-        return read_ids(tokenizer)
-    except WireTokenError as error:
-        raise UserError(model, str(error), "each wire token is one id", "python -m train.base prepares a model") from error
 
 
 def margins_of(backend: Backend, requests: list[Request], wire: WireIds, tokenizer: Any) -> dict[str, Json]:
@@ -66,7 +58,7 @@ def main() -> int:
     config = load_config(args.config)
     read_baseline(config.baseline, args.out)  # a missing one is told before hours of generating
     tokenizer = load_tokenizer(args.adapter or args.model)
-    wire = read_wire(args.model, tokenizer)
+    wire = read_ids(tokenizer)
     cases = load_cases(config, args.fraction)
     requests = requests_of(cases, tokenizer, wire, config.enable_thinking, config.repeats)
 

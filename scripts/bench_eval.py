@@ -7,6 +7,7 @@ All decode greedily, from the same weights and prompts, until the end of turn or
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import time
@@ -87,6 +88,11 @@ def shown(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def write(rows: list[dict[str, Any]], path: Path | None) -> None:
+    if path:
+        path.write_text(json.dumps(rows, indent=2) + "\n")
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="outputs/quickstart/merged", help="folder or Hub id (default %(default)s)")
@@ -115,15 +121,17 @@ def main() -> int:
     model = model.to(backend.decoder.model.device).eval()
     peer = timed(lambda: plain_loop(model, requests, wire), "plain loop", count, console)
     rows = [row("transformers", ours, peer)]
+    write(rows, args.json)  # before vLLM, which may fail
     if args.vllm_python:
+        del backend, model  # vLLM on a CPU looks for free memory
+        gc.collect()
         engine = {"max_model_len": max(len(one.prompt) + one.max_new_tokens for one in requests)}
         config = VllmConfig(type="vllm", vllm_python=args.vllm_python, dtype=str(dtype).removeprefix("torch."), engine=engine)
         vllm = VllmBackend(config, args.model, None, wire.turn_close)
         outputs, seconds = timed(lambda: through(vllm, requests), "vLLM", count, console)
         rows.append(row("vllm", (outputs, seconds - (vllm.load_seconds or 0)), peer))
+        write(rows, args.json)
     console.print(shown(rows))
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0
 
 

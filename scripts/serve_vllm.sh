@@ -8,7 +8,7 @@ readonly CPU_VERSION=0.32.0 CPU_TORCH=2.13.0 GPU_VERSION=0.32.0
 readonly USAGE="usage: scripts/serve_vllm.sh MODEL [--host H] [--port P] [--wait SECONDS] [--print] [-- flags for vLLM]
        scripts/serve_vllm.sh --setup
 
-MODEL     a folder left by train.export
+MODEL     a folder left by train.export, or by train.base for the model before training
 --host    address to listen on (default 127.0.0.1)
 --port    port to listen on (default 8000)
 --wait    seconds until the server must be healthy (default 600)
@@ -158,6 +158,8 @@ main() {
   if [[ $(package) == cpu ]]; then
     export VLLM_CPU_KVCACHE_SPACE=${VLLM_CPU_KVCACHE_SPACE:-2}
     command+=(--enforce-eager)
+    # as eval.run computes there; without such instructions bfloat16 is emulated, several times slower
+    grep -qE 'amx_bf16|avx512_bf16|svebf16' /proc/cpuinfo || command+=(--dtype float32)
   fi
   command+=("${flags[@]}")
   export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1} VLLM_NO_USAGE_STATS=1

@@ -3,10 +3,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly USAGE="usage: scripts/test.sh [-h] [arguments for pytest]
+readonly USAGE="usage: scripts/test.sh [-h] [--serving] [arguments for pytest]
 
 Sets up .venv if needed (scripts/setup.sh), then runs ruff check, ruff format --check, mypy and pytest, one process for each core, at most four.
 All four run; the exit status is that of the first that fails, 0 if none does.
+--serving makes vLLM's environment (scripts/serve_vllm.sh --setup: .venv-vllm or VLLM_VENV) and runs only the tests that need it, on
+outputs/quickstart/merged if there is one. Once that environment is there, an ordinary run includes them.
 Arguments go to pytest: scripts/test.sh -k wire -x"
 
 status=0
@@ -29,6 +31,13 @@ case ${1-} in
 esac
 
 scripts/setup.sh
+if [[ ${1-} == --serving ]]; then
+  shift
+  scripts/serve_vllm.sh --setup
+  export SMOLLORA_VLLM_PYTHON=${VLLM_VENV:-$PWD/.venv-vllm}/bin/python
+  step pytest tests/test_vllm_parser.py tests/test_serving_live.py -v "$@"
+  exit "$status"
+fi
 step ruff check .
 step ruff format --check .
 step mypy

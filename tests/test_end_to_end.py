@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -46,12 +47,37 @@ def paths(work: Path, out: str) -> tuple[str, ...]:
     return ("--model_name_or_path", str(work / "base"), "--dataset_dir", str(work / "data"), "--output_dir", str(work / out))
 
 
+class Interrupted(NamedTuple):
+    """What a trainer that got SIGINT left."""
+
+    status: int
+    told: str
+    step: int
+    finished: bool
+
+
 @pytest.fixture(scope="module")
-def adapter(work: Path) -> Path:
-    """Trained in two halves: stopped after two steps, then resumed."""
-    launch(*paths(work, "adapter"), "--max_steps", "2", "--save_steps", "2")
-    (work / "adapter/manifest.json").unlink()
-    log = train(*paths(work, "adapter"), "--max_length", "20000")
+def interrupted(work: Path) -> Interrupted:
+    """A trainer interrupted at its third step or later."""
+    options = ("--config", "configs/sft/smoke.yaml", *paths(work, "adapter"), "--max_length", "20000", "--save_steps", "100000")
+    command = [sys.executable, "train/sft.py", *options, "--max_steps", "100000"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr
+        seen = ""
+        while "3/100000" not in seen:  # the progress bar
+            seen += process.stderr.read(1)
+            assert process.poll() is None, seen
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+        status = process.wait(timeout=120)
+    (checkpoint,) = (work / "adapter").glob("checkpoint-*")
+    return Interrupted(status, told, int(checkpoint.name.split("-")[1]), (work / "adapter/manifest.json").exists())
+
+
+@pytest.fixture(scope="module")
+def adapter(work: Path, interrupted: Interrupted) -> Path:
+    """The interrupted training, resumed for two more steps."""
+    log = launch(*paths(work, "adapter"), "--max_length", "20000", "--max_steps", str(interrupted.step + 2))
     assert "calls proven" in log
     return work / "adapter"
 
@@ -68,9 +94,16 @@ def test_every_call_is_proven(adapter: Path) -> None:
     assert supervision["share_of_calls_proven"] == 1
 
 
-def test_training_resumed_and_moved_the_wire_rows(adapter: Path) -> None:
+def test_interrupted_training_saves_a_checkpoint(interrupted: Interrupted) -> None:
+    assert interrupted.status == 130, interrupted.told
+    assert "run the same command again to resume" in interrupted.told
+    assert interrupted.step >= 3
+    assert not interrupted.finished
+
+
+def test_training_resumed_and_moved_the_wire_rows(interrupted: Interrupted, adapter: Path) -> None:
     manifest = json.loads((adapter / "manifest.json").read_text())
-    assert manifest["steps"] == 4
+    assert manifest["steps"] == interrupted.step + 2
     weights = load_file(adapter / "adapter_model.safetensors")
     assert any("trainable_tokens_delta" in name for name in weights)
     assert any("lora_B" in name and weight.abs().max() > 0 for name, weight in weights.items())
@@ -106,34 +139,12 @@ def test_export_then_evaluate(work: Path, adapter: Path) -> None:
     assert "no finished evaluation" in run("-m", "eval.compare", str(work / "merged"), str(work / "eval"), status=1)
 
 
-def test_interrupted_training_saves_and_resumes(work: Path, adapter: Path) -> None:
-    options = ("--config", "configs/sft/smoke.yaml", *paths(work, "interrupted"), "--max_length", "20000", "--save_steps", "100000")
-    command = [sys.executable, "train/sft.py", *options, "--max_steps", "100000"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr
-        seen = ""
-        while "3/100000" not in seen:  # the progress bar
-            seen += process.stderr.read(1)
-            assert process.poll() is None, seen
-        process.send_signal(signal.SIGINT)
-        text = process.stderr.read()
-        assert process.wait(timeout=120) == 130, text
-    assert "run the same command again to resume" in text
-    (checkpoint,) = (work / "interrupted").glob("checkpoint-*")
-    step = int(checkpoint.name.split("-")[1])
-    assert step >= 3
-    assert not (work / "interrupted/manifest.json").exists()
-    train(*paths(work, "interrupted"), "--max_length", "20000", "--max_steps", str(step + 2))
-    assert json.loads((work / "interrupted/manifest.json").read_text())["steps"] == step + 2
-
-
-@pytest.mark.parametrize("accelerate", ["cpu", "cpu_ddp"])
-def test_evaluation_during_training(work: Path, accelerate: str) -> None:
-    folder = work / f"measured-{accelerate}"
+def test_evaluation_during_training_of_two_processes(work: Path) -> None:
+    folder = work / "measured"
     (work / "training.yaml").write_text(yaml.safe_dump({"native": {"call": 2, "unserved": 1}}))
     measured = ("--eval_config", str(work / "training.yaml"), "--margin_steps", "2", "--emission_steps", "3", "--max_false_call_rate", "1")
     sizes = ("--max_length", "20000", "--save_total_limit", "1", "--save_steps", "1", "--gradient_checkpointing", "true")
-    launch(*paths(work, folder.name), *measured, *sizes, accelerate=accelerate)
+    launch(*paths(work, folder.name), *measured, *sizes, accelerate="cpu_ddp")
     history = json.loads((folder / "manifest.json").read_text())["log_history"]
     assert [line["step"] for line in history if "eval_margin_auc" in line] == [0, 2, 4]
     assert [line["step"] for line in history if "eval_false_call_rate" in line] == [3, 4]
@@ -145,12 +156,6 @@ def test_evaluation_during_training(work: Path, accelerate: str) -> None:
 
 def test_half_of_the_evaluation_keys_is_refused(work: Path) -> None:
     assert "one without the other" in train(*paths(work, "none"), "--max_length", "20000", "--margin_steps", "2", status=1)
-
-
-def test_two_processes_train(work: Path, adapter: Path) -> None:
-    launch(*paths(work, "ddp"), "--max_length", "20000", accelerate="cpu_ddp")
-    manifest = json.loads((work / "ddp/manifest.json").read_text())
-    assert manifest["steps"] == 4
 
 
 def test_malformed_row_names_its_line(work: Path, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_gzip_source_is_split_by_tool_name(tmp_path: Path) -> None:
 
 
 def test_wire_token_of_several_ids_names_token_and_remedy() -> None:
-    with pytest.raises(WireTokenError, match=r"(?s)<tool_call>.*must be one id.*remedy"):
+    with pytest.raises(WireTokenError, match=r"(?s)<tool_call>.* ids.*one id.*remedy"):
         read_ids(toy_tokenizer(thinking=False, calls=False))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, PreTrainedTokenizerBase
 
 from data.errors import UserError
+from data.transcript import AssistantMessage, UserMessage
 from data.wire import HERMES
 from tests.chats import transcript
 from train.adapter_export import check_servable, largest_rank
@@ -22,6 +24,7 @@ from train.export_arguments import parse
 from train.gate_prompts import choose, gate_prompts, held_out
 from train.gguf_file import find_converter, template_in, write_gguf
 from train.hub import push
+from train.merge_gate import shared_length
 from train.model_card import model_card
 from train.provenance import base_licence, measured
 from train.serve_config import lora_flags, serve_config
@@ -177,13 +180,24 @@ def test_generation_ends_with_the_turn_and_is_greedy(tokenizer: PreTrainedTokeni
     assert config.do_sample is False
 
 
-def test_prompts_are_short_and_half_of_them_precede_a_call(smollm2: PreTrainedTokenizerBase, tmp_path: Path) -> None:
+def test_prompts_differ_only_behind_their_tools(smollm2: PreTrainedTokenizerBase) -> None:
     transcripts, source = held_out(None)
     assert "synthetic" in source
-    chosen = choose(transcripts, smollm2, 6)
-    longest = max(map(len, chosen))
-    assert len(chosen) == 6
-    assert sum(len(prompt) > longest for prompt in choose(transcripts, smollm2, 40)) > 0
+    chosen = choose(transcripts, smollm2, 16)
+    assert len({tuple(prompt) for prompt in chosen}) == 16
+    assert "</tools>" in smollm2.decode(chosen[0][: shared_length(chosen)])
+
+
+def test_first_prompts_precede_a_call(smollm2: PreTrainedTokenizerBase) -> None:
+    transcripts, _ = held_out(None)
+    answered = {
+        message.content: bool(answer.tool_calls)
+        for transcript in transcripts
+        for message, answer in pairwise(transcript.messages)
+        if isinstance(message, UserMessage) and isinstance(answer, AssistantMessage)
+    }
+    said = [smollm2.decode(prompt).rpartition(HERMES.turn_open + "user\n")[2] for prompt in choose(transcripts, smollm2, 4)]
+    assert [answered[text.partition(HERMES.turn_close)[0]] for text in said] == [True, True, False, False]
 
 
 def test_data_set_that_was_named_must_be_the_adapters(smollm2: PreTrainedTokenizerBase, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from data.errors import UserError
 from train.merge import check_finite, check_tied, load_unmerged, merge
-from train.merge_gate import KL_LIMIT, Limits, beyond, compare, compare_logits, reference, refuse
+from train.merge_gate import KL_LIMIT, Batch, Limits, beyond, compare, compare_logits, reference, refuse
 
-PROMPTS = [[3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
+PROMPTS = [[9, 3, 3, 4, 5, 6], [9, 3, 7, 8, 9, 10, 11, 12]]
+UNLIKE = [[3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,19 @@ def test_transcript_of_the_merged_model_is_the_one_that_it_would_generate(base: 
     found = compare(merged, reference(merged, PROMPTS, pad_id=0, new_tokens=6))
     assert found.token_agreement == 1
     assert found.mean_kl == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("prompts", [PROMPTS, UNLIKE])
+def test_reading_in_a_batch_is_reading_one_by_one(prompts: list[list[int]], base: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        found = Batch.read(model, prompts, pad_id=0).last_logits(model, 3)
+        alone = torch.stack([model(input_ids=torch.tensor([prompt])).logits[0, -3:] for prompt in prompts])
+    assert torch.allclose(found, alone, atol=1e-5)
+    said = reference(model, prompts, pad_id=0, new_tokens=5)
+    for prompt, transcript in zip(prompts, said.transcripts, strict=True):
+        made = model.generate(torch.tensor([prompt]), max_new_tokens=5, do_sample=False, pad_token_id=0)
+        assert made[0, len(prompt) :].tolist() == transcript
 
 
 def test_nan_keeps_no_limit() -> None:

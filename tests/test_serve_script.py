@@ -40,7 +40,7 @@ class Config:
 def model(tmp_path: Path) -> Path:
     folder = tmp_path / "my model"
     folder.mkdir()
-    (folder / "serve.json").write_text(json.dumps(serve_config(Config(), HERMES, thinks=False)))
+    (folder / "serve.json").write_text(json.dumps(serve_config(Config(), HERMES, reasoning=False)))
     return folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -120,16 +119,3 @@ def test_command_exits_2_and_writes_what_is_wrong(toy: PreTrainedTokenizerBase, 
     assert not written["passed"]
     assert {check["check"]: check["status"] for check in written["checks"]}["prompt ids"] == "failed"
     assert "expected:" in text
-
-
-@pytest.mark.skipif(
-    not {"SMOLLORA_VLLM_PYTHON", "SMOLLORA_MERGED"} <= set(os.environ),
-    reason="needs SMOLLORA_VLLM_PYTHON, a Python with vLLM, and SMOLLORA_MERGED, an exported model's folder",
-)
-def test_real_vllm_passes(tmp_path: Path) -> None:
-    from eval.serving.local_vllm import serving
-
-    model = os.environ["SMOLLORA_MERGED"]
-    with serving(os.environ["SMOLLORA_VLLM_PYTHON"], Path(model), ["--tool-call-parser", "hf"], tmp_path / "log", Console()) as url:
-        run_command("-m", "eval.serving", "--base-url", url, "--model", model, "--out", str(tmp_path), "--prompts", "8", "--repeats", "4")
-    assert json.loads((tmp_path / "serving.json").read_text())["passed"]

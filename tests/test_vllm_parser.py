@@ -1,16 +1,13 @@
 """vLLM's `hf` parsers, with our response template and SmolLM3's tokenizer, agree with our reader on well-formed output.
 
-vLLM pins other versions than this project, so it runs in a Python of its own: SMOLLORA_VLLM_PYTHON names it; without that, this one
-is used if it has vLLM.
+vLLM runs in a Python of its own; see `tests/vllm.py`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +18,9 @@ from data.render import prompt_ids
 from data.response import opens_reasoning, read_response
 from data.wire import read_ids
 from tests.conftest import named_tokenizer
+from tests.vllm import HINT, vllm_python
 
-PYTHON = os.environ.get("SMOLLORA_VLLM_PYTHON") or (sys.executable if importlib.util.find_spec("vllm") else None)
+PYTHON = vllm_python()
 READER = Path(__file__).parents[1] / "eval" / "serving" / "vllm_reader.py"
 QUIET = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_DO_NOT_TRACK": "1"}
 PARAMETERS = {"type": "object", "properties": {"path": {"type": "string"}, "content": {"type": "string"}}}
@@ -84,7 +82,7 @@ def vllm(
 ) -> list[list[dict[str, Any]]]:
     """vLLM's readings of each case: at once, id by id, in chunks."""
     if PYTHON is None:
-        pytest.skip("vLLM is not installed; SMOLLORA_VLLM_PYTHON may name a Python that has it")
+        pytest.skip(HINT)
     folder = tmp_path_factory.mktemp("tokenizer")
     real.save_pretrained(str(folder))
     given = json.dumps({"tokenizer": str(folder), "pairs": [["hf", "hf"]], "cases": cases, "streamed": True})

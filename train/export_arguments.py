@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--metrics", type=Path, metavar="RUN", help="folder of an eval.run of this adapter, for the model card")
     made.add_argument("--dataset", type=Path, metavar="DIR", help="data set of the adapter, where it is not where it was trained from")
     gate = made.add_argument_group("merge gate", "merged against unmerged, on held-out prompts")
-    gate.add_argument("--prompts", type=int, default=8, help="how many (default %(default)s)")
+    gate.add_argument("--prompts", type=int, default=16, help="how many (default %(default)s)")
     gate.add_argument("--new-tokens", type=int, default=24, help="length of the greedy transcripts (default %(default)s)")
     gate.add_argument("--max-kl", type=float, help=f"most mean KL divergence in nats (default by --dtype: {KL_LIMIT})")
     gate.add_argument("--min-agreement", type=float, default=Limits.argmax_agreement, help="at decision tokens (default %(default)s)")

@@ -1,11 +1,14 @@
-"""The prompts on which a merged model is held against the unmerged one: short ones of held-out transcripts, half of them before a call."""
+"""The prompts on which a merged model is held against the unmerged one: requests of held-out transcripts, half of them before a call."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,7 +17,7 @@ from data.manifest import sha256_file
 from data.render import prompt_ids
 from data.sources.dialogue import generate
 from data.sources.jsonl import Rejected, read_rows
-from data.transcript import AssistantMessage, Transcript
+from data.transcript import AssistantMessage, Json, Transcript, UserMessage, chat_message
 
 FILE = "validation.jsonl"
 POOL = 200  # transcripts to choose from
@@ -54,23 +57,43 @@ def held_out(path: Path | None) -> tuple[list[Transcript], str]:
         transcripts = [row for row in rows if not isinstance(row, Rejected)]
         if transcripts:
             return transcripts, f"validation split, sha256 {sha256_file(path)}"
-    return list(generate("validation", 16, 40, {"call": 1, "unserved": 1})), "synthetic held-out transcripts, seed 16"
+    return list(generate("validation", 16, 40, {"dialogue": 2, "call": 1, "unserved": 1})), "synthetic held-out transcripts, seed 16"
+
+
+class Request(NamedTuple):
+    """What a user said, and whether a call answered it."""
+
+    message: Json
+    called: bool
+
+
+def requests(transcript: Transcript) -> Iterator[Request]:
+    """Each user message that the assistant answers next."""
+    for asked, answer in pairwise(transcript.messages):
+        if isinstance(asked, UserMessage) and isinstance(answer, AssistantMessage):
+            yield Request(chat_message(asked), bool(answer.tool_calls))
 
 
 def choose(transcripts: Iterable[Transcript], tokenizer: PreTrainedTokenizerBase, count: int) -> list[list[int]]:
-    """The shortest prompts up to a first assistant turn, half of them before a call if there are enough."""
-    found: dict[bool, list[list[int]]] = {True: [], False: []}
-    for transcript in transcripts:
-        turns = [index for index, message in enumerate(transcript.messages) if isinstance(message, AssistantMessage)]
-        if not turns:
-            continue
-        turn = transcript.messages[turns[0]]
-        assert isinstance(turn, AssistantMessage)
-        prompt = prompt_ids(transcript.chat()[: turns[0]], transcript.tool_dicts(), tokenizer, enable_thinking=transcript.reasons())
-        found[bool(turn.tool_calls)].append(prompt)
-    calling, silent = (sorted(prompts, key=len) for prompts in (found[True], found[False]))
-    half = max(count // 2, count - len(silent))
-    return calling[:half] + silent[: count - len(calling[:half])]
+    """Prompts of one request each, short ones first, half of them before a call if there are enough.
+
+    All are over one list of tools, the one with the most calls, so that a model need read it only once; requests from elsewhere fill up.
+    """
+    asked: dict[str, list[Request]] = defaultdict(list)
+    held = list(transcripts)
+    for transcript in held:
+        asked[json.dumps(transcript.tool_dicts())] += requests(transcript)
+    tools = max(asked, key=lambda key: sum(request.called for request in asked[key]))
+    calling = _short_first(request for request in asked[tools] if request.called)
+    silent = _short_first(request for request in asked[tools] if not request.called)
+    foreign = _short_first(request for key in asked if key != tools for request in asked[key])
+    chosen = [*calling[: count - count // 2], *silent, *foreign, *calling[count - count // 2 :]][:count]
+    thinking = any(transcript.reasons() for transcript in held)
+    return [prompt_ids([request.message], json.loads(tools), tokenizer, enable_thinking=thinking) for request in chosen]
+
+
+def _short_first(requests: Iterable[Request]) -> list[Request]:
+    return sorted(requests, key=lambda request: len(request.message["content"]))
 
 
 def gate_prompts(tokenizer: PreTrainedTokenizerBase, manifest: dict[str, Any], folder: Path | None, count: int) -> Prompts:

@@ -6,10 +6,12 @@ greedy transcript is the same if, and as far as, its most likely id is the next 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from transformers import DynamicCache
 
 from data.errors import UserError
 from train.gate_prompts import Prompts
@@ -58,19 +60,56 @@ class Comparison:
     token_agreement_but_ties: float
 
 
+def shared_length(rows: Sequence[Sequence[int]]) -> int:
+    """How many ids all rows begin with."""
+    return next((at for at, ids in enumerate(zip(*rows, strict=False)) if len(set(ids)) > 1), min(map(len, rows)))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of ids that begin alike: what they share is read once. Padding stands behind the shared part, so that all rows end together."""
+
+    ids: torch.Tensor  # (rows, longest)
+    mask: torch.Tensor  # (rows, longest), 0 at padding
+    shared: int
+    cache: DynamicCache  # holds the shared ids, for each row
+
+    @classmethod
+    def read(cls, model: Any, rows: list[list[int]], pad_id: int) -> Batch:
+        """Let the model read what the rows share, but for the last id of the shortest."""
+        shared = min(shared_length(rows), min(map(len, rows)) - 1)
+        longest = max(map(len, rows))
+        gaps = [longest - len(row) for row in rows]
+        padded = [row[:shared] + [pad_id] * gap + row[shared:] for row, gap in zip(rows, gaps, strict=True)]
+        masks = [[1] * shared + [0] * gap + [1] * (longest - shared - gap) for gap in gaps]
+        cache = DynamicCache(config=model.config)
+        if shared:
+            model(input_ids=torch.tensor([rows[0][:shared]], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cache.batch_repeat_interleave(len(rows))
+        return cls(torch.tensor(padded, device=model.device), torch.tensor(masks, device=model.device), shared, cache)
+
+    def last_logits(self, model: Any, count: int) -> torch.Tensor:
+        """Logits after the last `count` ids of each row: (rows, count, vocabulary)."""
+        positions = (self.mask.cumsum(dim=1) - 1).clamp(min=0)[:, self.shared :]
+        found = model(
+            input_ids=self.ids[:, self.shared :], attention_mask=self.mask, position_ids=positions, past_key_values=self.cache,
+            use_cache=True, logits_to_keep=count,
+        )  # fmt: skip
+        return found.logits
+
+
 @torch.inference_mode()
 def reference(model: Any, prompts: list[list[int]], pad_id: int, new_tokens: int) -> Reference:
-    """Decode greedily after `prompts`, all in one left-padded batch, at most `new_tokens` ids each."""
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[pad_id] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    """Decode greedily after `prompts`, all in one batch, at most `new_tokens` ids each."""
+    batch = Batch.read(model, prompts, pad_id)
     options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "pad_token_id": pad_id}
     made = model.generate(
-        input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, output_logits=True, return_dict_in_generate=True, **options
-    )
+        input_ids=batch.ids, attention_mask=batch.mask, past_key_values=batch.cache, max_new_tokens=new_tokens,
+        output_logits=True, return_dict_in_generate=True, **options,
+    )  # fmt: skip
     stop = model.generation_config.eos_token_id
     stops = {stop} if isinstance(stop, int) else set(stop or ())
-    transcripts = [until(row, stops) for row in made.sequences[:, longest:].tolist()]
+    transcripts = [until(row, stops) for row in made.sequences[:, batch.ids.shape[1] :].tolist()]
     logits = torch.stack(made.logits, dim=1).float().cpu()
     return Reference(prompts, transcripts, [table[: len(row)] for table, row in zip(logits, transcripts, strict=True)])
 
@@ -84,11 +123,10 @@ def until(ids: list[int], stops: set[int]) -> list[int]:
 @torch.inference_mode()
 def compare(model: Any, said: Reference) -> Comparison:
     """Let the merged `model` read each prompt with its transcript, and compare its logits with those of the unmerged model."""
-    found = []
-    for prompt, transcript in zip(said.prompts, said.transcripts, strict=True):
-        ids = torch.tensor([prompt + transcript[:-1]], device=model.device)
-        found.append(model(input_ids=ids, logits_to_keep=len(transcript)).logits[0].float().cpu())
-    return compare_logits(said.logits, found)
+    rows = [prompt + transcript[:-1] for prompt, transcript in zip(said.prompts, said.transcripts, strict=True)]
+    batch = Batch.read(model, rows, pad_id=0)
+    logits = batch.last_logits(model, max(map(len, said.transcripts))).float().cpu()
+    return compare_logits(said.logits, [table[-len(row) :] for table, row in zip(logits, said.transcripts, strict=True)])
 
 
 def compare_logits(unmerged: list[torch.Tensor], merged: list[torch.Tensor]) -> Comparison:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from data.manifest import read_manifest
 
@@ -14,6 +16,13 @@ PARAMETER = "trainable_tokens_delta"  # what PEFT calls the rows of `trainable_t
 def added_rows(base: str) -> list[int]:
     """Ids of the wire tokens that `train.base` added to a local base; none for a Hub id."""
     return sorted((read_manifest(Path(base)) or {}).get("added_tokens", {}).values())
+
+
+@torch.no_grad()
+def mean_row_length(model: PreTrainedModel) -> float:
+    """Mean norm of the rows of the input embedding, before PEFT wraps it."""
+    embedding: Any = model.get_input_embeddings()
+    return float(embedding.weight.float().norm(dim=1).mean())
 
 
 @torch.no_grad()

@@ -13,7 +13,12 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM 0.32, config/lora.py
 Flag = tuple[str, str | None, str]
 
 
-def parser_flags(thinks: bool) -> list[Flag]:
+def thinks(tokenizer: Any) -> bool:
+    """Whether the tokenizer's response template tells reasoning from content."""
+    return "thinking" in tokenizer.init_kwargs["response_template"]["fields"]
+
+
+def parser_flags(reasoning: bool) -> list[Flag]:
     """How calls, and reasoning where the model has it, are taken out of the completion."""
     flags: list[Flag] = [
         ("--enable-auto-tool-choice", None, "without it requests with tools and tool_choice auto are refused"),
@@ -24,16 +29,16 @@ def parser_flags(thinks: bool) -> list[Flag]:
             "hermes cuts a call at a closing tag inside an argument",
         ),
     ]
-    if thinks:
+    if reasoning:
         reason = "separates reasoning by the same response_template; deepseek_r1 takes an answer without a think block for reasoning whole"
         flags.append(("--reasoning-parser", "hf", reason))
     return flags
 
 
-def vllm_flags(config: Any, thinks: bool) -> list[Flag]:
+def vllm_flags(config: Any, reasoning: bool) -> list[Flag]:
     """Flag, value or None, reason. `config` is the model's own."""
     return [
-        *parser_flags(thinks),
+        *parser_flags(reasoning),
         ("--chat-template-content-format", "string", "the chat template takes a message's content as text, not as a list of parts"),
         (
             "--max-model-len",
@@ -58,9 +63,9 @@ def lora_flags(name: str, rank: int) -> list[Flag]:
     ]
 
 
-def serve_config(config: Any, wire: WireFormat, thinks: bool, lora: list[Flag] | None = None, model: str = ".") -> dict[str, Any]:
+def serve_config(config: Any, wire: WireFormat, reasoning: bool, lora: list[Flag] | None = None, model: str = ".") -> dict[str, Any]:
     """What `serve.json` holds; `model` is a base's name or `.`, the exported folder."""
-    flags = [*vllm_flags(config, thinks), *(lora or [])]
+    flags = [*vllm_flags(config, reasoning), *(lora or [])]
     return {
         "engine": "vllm",
         "model": model,

@@ -25,14 +25,14 @@ from data.errors import UserError, reported
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
 from data.show import show_example
 from data.tokenizer import attach_template, family_of, load_tokenizer, template_path
-from data.wire import WireIds, WireTokenError, read_ids
+from data.wire import WireIds, read_ids
 from train import compat
 from train.arguments import DataArguments, parse_arguments
 from train.budget import TimeBudget, lr_factor
 from train.callbacks import evaluation_callback
 from train.dataset import Supervision, read_transcripts, render_all
 from train.interrupt import SaveOnInterrupt
-from train.rows import added_rows, lengthen_rows, split_rows
+from train.rows import added_rows, lengthen_rows, mean_row_length, split_rows
 
 
 class Trainer(SFTTrainer):
@@ -66,11 +66,7 @@ def prepare_tokenizer(model_args: ModelConfig, training_args: SFTConfig) -> tupl
         raise UserError(str(template), "no such file", "a Jinja chat template", "leave chat_template_path out to use ours")
     attach_template(tokenizer, template)
     training_args.chat_template_path = None  # attached here; TRL's own route would resize the embeddings
-    try:
-        return tokenizer, read_ids(tokenizer)
-    except WireTokenError as error:
-        message, _, remedy = str(error).partition("\nremedy: ")
-        raise UserError(base_of(model_args), message, "each wire token is one id", remedy) from error
+    return tokenizer, read_ids(tokenizer)
 
 
 def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedModel:
@@ -182,8 +178,7 @@ def main() -> int:
     compat.apply()
     transformers.set_seed(training_args.seed)
     model = load_model(model_args, training_args)
-    embedding: Any = model.get_input_embeddings()
-    ordinary_length = float(embedding.weight.float().norm(dim=1).mean())
+    ordinary = mean_row_length(model)
     trainer = Trainer(
         model=model,
         args=training_args,
@@ -193,7 +188,7 @@ def main() -> int:
         peft_config=lora_config(model_args),
     )
     assert trainer.model is not None
-    lengthen_rows(trainer.model, ordinary_length)
+    lengthen_rows(trainer.model, ordinary)
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
     if data_args.max_minutes:
         trainer.budget = TimeBudget(data_args.max_minutes)

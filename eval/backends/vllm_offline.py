@@ -30,7 +30,12 @@ names = {*metadata.packages_distributions().get("vllm", []), "torch", "transform
 print(json.dumps({name: metadata.version(name) for name in sorted(names)}))
 """
 # The engine in the worker's own process, which then can be stopped as one; no reports to vLLM's makers
-ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_CPU_KVCACHE_SPACE": "4",  # GiB; on a CPU vLLM takes nearly all memory unless it is told
+}
 CLEAN = {"PYTHONPATH": "", "PYTHONSAFEPATH": "1"}  # nothing of this project's environment or folder is imported there
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from data.errors import UserError
 from data.manifest import write_json
 from data.tokenizer import load_tokenizer
-from data.wire import WireTokenError, read_ids
+from data.wire import read_ids
 from eval.serving import reading, rendering, situations, turns
 from eval.serving.bench import Bench, Sizes
 from eval.serving.client import Client, Gone, ServerFault, Unsupported
@@ -39,10 +39,7 @@ def bench_for(base_url: str, model: str, folder: str | None, sizes: Sizes, conso
     if chosen is None:
         raise UserError("--tokenizer", f"{model} is no folder here", "a local folder of the model", "give --tokenizer DIR")
     tokenizer = load_tokenizer(chosen)
-    try:
-        return Bench(client, tokenizer, read_ids(tokenizer), chosen, sizes, console)
-    except WireTokenError as error:
-        raise UserError(chosen, str(error), "each wire token is one id", "python -m train.base prepares a model") from error
+    return Bench(client, tokenizer, read_ids(tokenizer), chosen, sizes, console)
 
 
 def run(bench: Bench, checks: Mapping[str, Check]) -> list[Outcome]:
