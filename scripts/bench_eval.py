@@ -1,7 +1,8 @@
 """Speed of the evaluation's backends, beside a plain loop of `model.generate` per case in the same run: `python scripts/bench_eval.py`
 
-All decode greedily, from the same weights and prompts, until the end of turn or the case's budget. Loading is not counted. With
-`--vllm-python`, vLLM's offline engine is timed too. Rows `{name, value, unit, peer, peer_value, ratio, n}` go to `--json F`.
+All decode greedily, from the same weights and prompts, until the end of turn or the case's budget. Loading is not counted. The cases are
+taken in parts, each by one and then by the other, so that a machine whose speed drifts is unfair to neither. With `--vllm-python`, vLLM's
+offline engine is timed too, after them. Rows `{name, value, unit, peer, peer_value, ratio, n}` go to `--json F`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +34,10 @@ from eval.config import load_cases, load_config
 from eval.generate import requests_of
 
 Outputs = dict[str, list[int]]
+Run = Callable[[Sequence[Request]], Iterator[tuple[str, list[int]]]]
 
 
-def plain_loop(model: Any, requests: Sequence[Request], wire: WireIds) -> Iterator[tuple[str, list[int]]]:
+def plain_loop(model: Any, wire: WireIds, requests: Sequence[Request]) -> Iterator[tuple[str, list[int]]]:
     """One `model.generate` for each case."""
     for request in requests:
         prompt = torch.tensor([request.prompt], device=model.device)
@@ -59,6 +62,17 @@ def timed(run: Callable[[], Iterator[tuple[str, list[int]]]], name: str, total: 
     began = time.monotonic()
     outputs = dict(track(run(), description=name, total=total, console=console))
     return outputs, time.monotonic() - began
+
+
+def in_turn(runs: Sequence[tuple[str, Run]], requests: Sequence[Request], parts: int, console: Console) -> list[tuple[Outputs, float]]:
+    """Each run's ids and seconds over all requests; every part of them goes through all runs before the next does."""
+    found: list[tuple[Outputs, float]] = [({}, 0.0) for _ in runs]
+    for at in range(parts):
+        part = requests[at::parts]
+        for index, (name, run) in enumerate(runs):
+            outputs, seconds = timed(partial(run, part), f"{name}, part {at + 1} of {parts}", len(part), console)
+            found[index] = (found[index][0] | outputs, found[index][1] + seconds)
+    return found
 
 
 def row(name: str, ours: tuple[Outputs, float], peer: tuple[Outputs, float]) -> dict[str, Any]:
@@ -116,19 +130,19 @@ def main() -> int:
     dtype = compute_dtype() if args.dtype == "auto" else getattr(torch, args.dtype)
 
     backend = TransformersBackend.load(args.model, None, dtype, tokenizer.pad_token_id, wire.turn_close, args.batch_size)
-    ours = timed(lambda: through(backend, requests), "transformers backend", count, console)
     model: Any = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype)
     model = model.to(backend.decoder.model.device).eval()
-    peer = timed(lambda: plain_loop(model, requests, wire), "plain loop", count, console)
+    runs = [("transformers backend", partial(through, backend)), ("plain loop", partial(plain_loop, model, wire))]
+    ours, peer = in_turn(runs, requests, max(1, count // args.batch_size), console)
     rows = [row("transformers", ours, peer)]
     write(rows, args.json)  # before vLLM, which may fail
     if args.vllm_python:
-        del backend, model  # vLLM on a CPU looks for free memory
+        del backend, model, runs  # vLLM on a CPU looks for free memory
         gc.collect()
         engine = {"max_model_len": max(len(one.prompt) + one.max_new_tokens for one in requests)}
         config = VllmConfig(type="vllm", vllm_python=args.vllm_python, dtype=str(dtype).removeprefix("torch."), engine=engine)
         vllm = VllmBackend(config, args.model, None, wire.turn_close)
-        outputs, seconds = timed(lambda: through(vllm, requests), "vLLM", count, console)
+        outputs, seconds = timed(partial(through, vllm, requests), "vLLM", count, console)
         rows.append(row("vllm", (outputs, seconds - (vllm.load_seconds or 0)), peer))
         write(rows, args.json)
     console.print(shown(rows))

@@ -17,7 +17,8 @@ from data.manifest import sha256_file
 from data.render import prompt_ids
 from data.sources.dialogue import generate
 from data.sources.jsonl import Rejected, read_rows
-from data.transcript import AssistantMessage, Json, Transcript, UserMessage, chat_message
+from data.sources.messages import user
+from data.transcript import AssistantMessage, Transcript, UserMessage
 
 FILE = "validation.jsonl"
 POOL = 200  # transcripts to choose from
@@ -63,7 +64,7 @@ def held_out(path: Path | None) -> tuple[list[Transcript], str]:
 class Request(NamedTuple):
     """What a user said, and whether a call answered it."""
 
-    message: Json
+    text: str
     called: bool
 
 
@@ -71,7 +72,7 @@ def requests(transcript: Transcript) -> Iterator[Request]:
     """Each user message that the assistant answers next."""
     for asked, answer in pairwise(transcript.messages):
         if isinstance(asked, UserMessage) and isinstance(answer, AssistantMessage):
-            yield Request(chat_message(asked), bool(answer.tool_calls))
+            yield Request(asked.content, bool(answer.tool_calls))
 
 
 def choose(transcripts: Iterable[Transcript], tokenizer: PreTrainedTokenizerBase, count: int) -> list[list[int]]:
@@ -87,13 +88,14 @@ def choose(transcripts: Iterable[Transcript], tokenizer: PreTrainedTokenizerBase
     calling = _short_first(request for request in asked[tools] if request.called)
     silent = _short_first(request for request in asked[tools] if not request.called)
     foreign = _short_first(request for key in asked if key != tools for request in asked[key])
-    chosen = [*calling[: count - count // 2], *silent, *foreign, *calling[count - count // 2 :]][:count]
+    wanted = [*calling[: count - count // 2], *silent, *foreign, *calling[count - count // 2 :]]
+    chosen = list(dict.fromkeys(request.text for request in wanted))[:count]
     thinking = any(transcript.reasons() for transcript in held)
-    return [prompt_ids([request.message], json.loads(tools), tokenizer, enable_thinking=thinking) for request in chosen]
+    return [prompt_ids([user(text)], json.loads(tools), tokenizer, enable_thinking=thinking) for text in chosen]
 
 
 def _short_first(requests: Iterable[Request]) -> list[Request]:
-    return sorted(requests, key=lambda request: len(request.message["content"]))
+    return sorted(requests, key=lambda request: len(request.text))
 
 
 def gate_prompts(tokenizer: PreTrainedTokenizerBase, manifest: dict[str, Any], folder: Path | None, count: int) -> Prompts:
