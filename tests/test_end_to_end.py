@@ -86,6 +86,7 @@ def test_base_gets_the_missing_tokens(work: Path) -> None:
     manifest = json.loads((work / "base/manifest.json").read_text())
     assert len(manifest["added_tokens"]) == 4
     assert len(set(manifest["added_tokens"].values())) == 4
+    assert "--tool-call-parser" in json.loads((work / "base/serve.json").read_text())["arguments"]
 
 
 def test_every_call_is_proven(adapter: Path) -> None:

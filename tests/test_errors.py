@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from data.build import build, load_config
 from data.errors import UserError, reported
 from data.sources.jsonl import Rejected, read_rows
+from data.tokenizer import load_tokenizer
 from data.wire import WireTokenError, read_ids
 from eval.config import load_config as load_eval_config
 from eval.fingerprint import claim
@@ -132,6 +133,11 @@ def test_gzip_source_is_split_by_tool_name(tmp_path: Path) -> None:
 def test_wire_token_of_several_ids_names_token_and_remedy() -> None:
     with pytest.raises(WireTokenError, match=r"(?s)<tool_call>.* ids.*one id.*remedy"):
         read_ids(toy_tokenizer(thinking=False, calls=False))
+
+
+def test_folder_without_a_tokenizer_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)with a tokenizer.*remedy"):
+        load_tokenizer(str(tmp_path))
 
 
 def test_folder_of_another_run_is_refused(tmp_path: Path) -> None:

@@ -10,13 +10,16 @@ import pytest
 from rich.console import Console
 from transformers import PreTrainedTokenizerBase
 
+from data.response import read_response
 from data.sources.messages import user
 from data.wire import read_ids
+from eval.serving.agreement import failure_of
 from eval.serving.bench import Bench, Sizes
 from eval.serving.checks import CHECKS, failed, run
 from eval.serving.client import Ask, Client, Gone, Refused, ServerFault
 from eval.serving.conversations import NAME, WEATHER, conversations, parameters, tool
 from eval.serving.outcome import Outcome, Status
+from eval.serving.reply import Reply, ServedCall
 from tests.cli import run as run_command
 from tests.fake_openai import fake_server
 from tests.toy import toy_tokenizer
@@ -106,6 +109,24 @@ def test_conversations_are_as_many_as_asked_for_and_differ(toy: PreTrainedTokeni
     found = conversations(200, read_ids(toy).form)
     assert len({json.dumps(one[1:], ensure_ascii=False) for one in found}) == len(found) == 200
     assert any(message["content"] is None for one in found for message in one.messages)
+
+
+@pytest.mark.parametrize(("opened", "by_model"), [(True, True), (False, False)])
+def test_repair_of_a_malformed_call_is_stated_and_a_call_made_of_text_is_not(
+    opened: bool, by_model: bool, toy: PreTrainedTokenizerBase
+) -> None:
+    """JSON that names a key twice is no call to a strict reader, and one to vLLM's."""
+    body = '{"name": "get_weather", "arguments": {"city": "Rome", "city": "Oslo"}}'
+    text = f"<tool_call>\n{body}\n</tool_call>" if opened else body
+    ids = toy.encode(text, add_special_tokens=False)
+    reply = Reply("", "", [ServedCall("get_weather", '{"city": "Oslo"}')], ids, None, len(ids), "stop")
+    failure = failure_of("prompt 1", reply, read_response(ids, toy, read_ids(toy)))
+    assert failure
+    assert failure.by_model is by_model
+    outcome = Outcome("readings")
+    outcome.count(failure)
+    outcome.count(None)
+    assert (outcome.right, outcome.total, outcome.status) == (1, 2, Status.STATED if by_model else Status.FAILED)
 
 
 def test_command_exits_2_and_writes_what_is_wrong(toy: PreTrainedTokenizerBase, tmp_path: Path) -> None:

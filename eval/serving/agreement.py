@@ -14,6 +14,7 @@ class Disagreement(StrEnum):
     """What a server's parser did to a completion."""
 
     LOST = "lost a call"
+    REPAIRED = "made a call of a malformed one"
     SALVAGED = "gave a call that the model did not emit"
     NOT_JSON = "gave arguments that are not JSON"
     CHANGED = "changed a call"
@@ -24,6 +25,7 @@ class Disagreement(StrEnum):
 
 REMEDIES = {
     Disagreement.LOST: "start the server with the flags of the model's serve.json (--tool-call-parser hf); other parsers lose this call",
+    Disagreement.REPAIRED: "no flag changes it: the parser takes JSON that strict readers refuse; train the model further",
     Disagreement.SALVAGED: "use a parser that reads the wire tokens (--tool-call-parser hf): this one builds calls from text",
     Disagreement.NOT_JSON: "start the server with --tool-call-parser hf: this parser streams what it cannot parse",
     Disagreement.CHANGED: "start the server with --tool-call-parser hf, and the model's own chat template",
@@ -57,7 +59,7 @@ def disagreement(reply: Reply, strict: Response) -> Disagreement | None:
     if len(theirs) < len(ours):
         return Disagreement.LOST
     if len(theirs) > len(ours):
-        return Disagreement.SALVAGED
+        return Disagreement.REPAIRED if _repaired(ours, theirs, len(strict.malformed)) else Disagreement.SALVAGED
     if None in theirs:
         return Disagreement.NOT_JSON
     if theirs != ours:
@@ -69,12 +71,19 @@ def disagreement(reply: Reply, strict: Response) -> Disagreement | None:
     return None
 
 
+def _repaired(ours: list[str], theirs: list[str | None], malformed: int) -> bool:
+    """Whether the server's calls are ours in their order and, between them, no more than there are malformed blocks in wire ids."""
+    left = iter(theirs)
+    return None not in theirs and len(theirs) <= len(ours) + malformed and all(call in left for call in ours)
+
+
 def failure_of(place: str, reply: Reply, strict: Response) -> Failure | None:
     """The disagreement in words, or None."""
     found = disagreement(reply, strict)
     if found is None:
         return None
-    return Failure(place, f"the server {found}: {told(reply)}", _wanted(found, reply, strict), REMEDIES[found])
+    by_model = found is Disagreement.REPAIRED
+    return Failure(place, f"the server {found}: {told(reply)}", _wanted(found, reply, strict), REMEDIES[found], by_model)
 
 
 def told(reply: Reply) -> str:
@@ -90,7 +99,7 @@ def _wanted(found: Disagreement, reply: Reply, strict: Response) -> str:
     calls = " ".join(_call_text(call) for call in strict.calls) or "none"
     return (
         f"what the generated ids say: calls {_cut(calls)}; content {_cut(repr(strict.content))}; "
-        f"reasoning {_cut(repr(strict.reasoning or ''))}"
+        f"reasoning {_cut(repr(strict.reasoning or ''))}" + "".join(f"; malformed ({block.defect})" for block in strict.malformed)
     )
 
 

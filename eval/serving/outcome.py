@@ -18,12 +18,16 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that is wrong: where, what was found, what was expected, and what to do about it."""
+    """One thing that is wrong: where, what was found, what was expected, and what to do about it.
+
+    `by_model`: the model's output is at fault. It is shown and not counted as right, but the server does not fail by it.
+    """
 
     place: str
     found: str
     expected: str
     remedy: str
+    by_model: bool = False
 
     @classmethod
     def of(cls, error: UserError) -> Failure:
@@ -45,7 +49,7 @@ class Outcome:
     def status(self) -> Status:
         """A check that looked at nothing has failed, unless it states why."""
         if self.failures:
-            return Status.FAILED
+            return Status.STATED if all(failure.by_model for failure in self.failures) else Status.FAILED
         return self.stated or (Status.OK if self.total else Status.FAILED)
 
     def count(self, failure: Failure | None) -> None:

@@ -29,8 +29,9 @@ def outcomes_table(title: str, outcomes: Iterable[Outcome]) -> Table:
 def show_failures(console: Console, outcomes: Iterable[Outcome]) -> None:
     """The first failures of each check, with place, found, expected and remedy."""
     for outcome in outcomes:
-        for failure in outcome.failures[:SHOWN]:
-            console.print(f"\n{outcome.name}: {failure.place}", style="bold red", markup=False, highlight=False)
+        for failure in sorted(outcome.failures, key=lambda failure: failure.by_model)[:SHOWN]:
+            style = COLOURS[Status.STATED if failure.by_model else Status.FAILED]
+            console.print(f"\n{outcome.name}: {failure.place}", style=style, markup=False, highlight=False)
             for word in ("found", "expected", "remedy"):
                 console.print(f"  {word + ':':9} {getattr(failure, word)}", markup=False, highlight=False)
         if len(outcome.failures) > SHOWN:

@@ -67,14 +67,14 @@ def _named(tools: tuple[FileTool, ...], name: str) -> FileTool:
 
 
 def fitting(bench: Bench, situations: Iterator[Situation]) -> list[Situation]:
-    """The first `cases` of them that fit the server's context, each with room for its right answer and half as much again."""
+    """The first `cases` of them that fit the server's context, each with room for its right answer and an eighth more."""
     context = int(bench.client.card().get("max_model_len") or bench.tokenizer.model_max_length)
     found: list[Situation] = []
     for one in situations:
         size = len(bench.tokenizer.encode(json.dumps(one.arguments, ensure_ascii=False), add_special_tokens=False)) + ROOM
         room = context - len(bench.prompt(one.ask))
         if size <= room:
-            found.append(one._replace(ask=Ask(one.ask.messages, one.ask.tools, max_tokens=min(room, size + size // 2))))
+            found.append(one._replace(ask=Ask(one.ask.messages, one.ask.tools, max_tokens=min(room, size + size // 8))))
         if len(found) == bench.sizes.cases:
             break
     return found
@@ -118,7 +118,7 @@ def situation(make: Callable[[Bench], Iterator[Situation]], streamed: bool, benc
         found.append(seen(bench, case, streamed))
         return found[-1].failure
 
-    bench.each(outcome, cases, check)
+    bench.each(outcome, cases, check, bench.sizes.concurrency)
     count = max(1, len(found))
     native, exact, served = (sum(getattr(one, name) for one in found) for name in ("native", "exact", "served"))
     outcome.note = (
