@@ -64,7 +64,7 @@ class Server:
         self.printed, self.url = text, f"http://127.0.0.1:{self.port}"
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGINT)
+        self.process.terminate()  # the script ends vLLM
         try:
             self.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
