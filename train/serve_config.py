@@ -25,8 +25,8 @@ def parser_flags(reasoning: bool) -> list[Flag]:
         (
             "--tool-call-parser",
             "hf",
-            "reads calls by the response_template in tokenizer_config.json, written from the chat template's own wire format; hermes loses a "
-            "good call beside a broken one and streams broken ones (docs/serving.md); a closing tag inside an argument cuts a call in both",
+            "reads calls by the response_template in tokenizer_config.json, written from the chat template's own wire format; hermes loses "
+            "a good call beside a broken one and streams broken ones (docs/serving.md); a closing tag inside an argument cuts both short",
         ),
     ]
     if reasoning:
