@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from data.tokenizer import attach_template, load_tokenizer, template_path
 from tests.toy import toy_tokenizer
+
+# A shell that puts the tests into the background has them ignore SIGINT, and what they start inherits that: Ctrl-C could not be tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMOLLM3 = Path(__file__).parents[2] / "shared" / "smollm3"
 JSON_CALLS = ["toy-smollm2", "toy-smollm3", "toy-qwen2_5", "toy-qwen3", "smollm3"]
