@@ -1,8 +1,8 @@
 """Speed of the evaluation's backends, beside a plain loop of `model.generate` per case in the same run: `python scripts/bench_eval.py`
 
-All decode greedily, from the same weights and prompts, until the end of turn or the case's budget. Loading is not counted. The cases are
-taken in parts, each by one and then by the other, so that a machine whose speed drifts is unfair to neither. With `--vllm-python`, vLLM's
-offline engine is timed too, after them. Rows `{name, value, unit, peer, peer_value, ratio, n}` go to `--json F`.
+All decode greedily, from the same weights and prompts, until the end of turn or the case's budget. Loading is not counted. Each batch of
+the backend goes through the backend and then through the loop, so that a machine whose speed drifts is unfair to neither. With
+`--vllm-python`, vLLM's offline engine is timed too, after them. Rows `{name, value, unit, peer, peer_value, ratio, n}` go to `--json F`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from data.precision import compute_dtype
 from data.tokenizer import load_tokenizer
 from data.wire import WireIds, read_ids
 from eval.backends.config import VllmConfig
-from eval.backends.local import TransformersBackend
+from eval.backends.local import TransformersBackend, batches
 from eval.backends.protocol import Backend, Decoding, Request
 from eval.backends.vllm_offline import VllmBackend
 from eval.config import load_cases, load_config
@@ -64,13 +64,12 @@ def timed(run: Callable[[], Iterator[tuple[str, list[int]]]], name: str, total: 
     return outputs, time.monotonic() - began
 
 
-def in_turn(runs: Sequence[tuple[str, Run]], requests: Sequence[Request], parts: int, console: Console) -> list[tuple[Outputs, float]]:
-    """Each run's ids and seconds over all requests; every part of them goes through all runs before the next does."""
+def in_turn(runs: Sequence[tuple[str, Run]], parts: Sequence[Sequence[Request]], console: Console) -> list[tuple[Outputs, float]]:
+    """Each run's ids and seconds over all parts; every part goes through all runs before the next does."""
     found: list[tuple[Outputs, float]] = [({}, 0.0) for _ in runs]
-    for at in range(parts):
-        part = requests[at::parts]
+    for number, part in enumerate(parts, 1):
         for index, (name, run) in enumerate(runs):
-            outputs, seconds = timed(partial(run, part), f"{name}, part {at + 1} of {parts}", len(part), console)
+            outputs, seconds = timed(partial(run, part), f"{name}, part {number} of {len(parts)}", len(part), console)
             found[index] = (found[index][0] | outputs, found[index][1] + seconds)
     return found
 
@@ -133,7 +132,7 @@ def main() -> int:
     model: Any = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype)
     model = model.to(backend.decoder.model.device).eval()
     runs = [("transformers backend", partial(through, backend)), ("plain loop", partial(plain_loop, model, wire))]
-    ours, peer = in_turn(runs, requests, max(1, count // args.batch_size), console)
+    ours, peer = in_turn(runs, list(batches(requests, args.batch_size)), console)
     rows = [row("transformers", ours, peer)]
     write(rows, args.json)  # before vLLM, which may fail
     if args.vllm_python:
