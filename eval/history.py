@@ -177,10 +177,6 @@ class History:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        self.database.execute("BEGIN IMMEDIATE")
-        try:
+        with self.database:  # commits, or rolls back what raised
+            self.database.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self.database.execute("ROLLBACK")
-            raise
-        self.database.execute("COMMIT")

@@ -94,9 +94,9 @@ class Watcher:
                         return process.wait(timeout=HEARTBEAT_SECONDS)
                     except subprocess.TimeoutExpired:
                         history.beat(item)
-            except BaseException:
-                process.terminate()
-                raise
+            finally:
+                if process.poll() is None:
+                    process.terminate()
 
     def tell(self, item: Item, history: History) -> None:
         """Print the change points of the newest evaluation and the alarm on a hidden fall, and log it."""

@@ -70,6 +70,14 @@ def test_gate_lets_rounding_pass_and_refuses_another_model(base: Path, adapter: 
         refuse("out", bare, Limits(KL_LIMIT["bfloat16"]))
 
 
+def test_one_prompt_is_enough(base: Path, adapter: Path) -> None:
+    """All of it is shared then, and yet the logits of its whole transcript are compared."""
+    model = load_unmerged(str(base), adapter, torch.float32)
+    merged = merge(model, torch.float32)
+    found = compare(merged, reference(merged, PROMPTS[:1], pad_id=0, new_tokens=6))
+    assert (found.prompts, found.transcript_tokens, found.token_agreement) == (1, 6, 1)
+
+
 def test_transcript_of_the_merged_model_is_the_one_that_it_would_generate(base: Path, adapter: Path) -> None:
     """Reading in one pass decides what decoding would: agreement with its own greedy transcripts is complete."""
     model = load_unmerged(str(base), adapter, torch.float32)
@@ -83,7 +91,7 @@ def test_transcript_of_the_merged_model_is_the_one_that_it_would_generate(base: 
 def test_reading_in_a_batch_is_reading_one_by_one(prompts: list[list[int]], base: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     with torch.inference_mode():
-        found = Batch.read(model, prompts, pad_id=0).last_logits(model, 3)
+        found = Batch.read(model, prompts, pad_id=0, own=3).last_logits(model, 3)
         alone = torch.stack([model(input_ids=torch.tensor([prompt])).logits[0, -3:] for prompt in prompts])
     assert torch.allclose(found, alone, atol=1e-5)
     said = reference(model, prompts, pad_id=0, new_tokens=5)

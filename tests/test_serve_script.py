@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import yaml
 
 from data.wire import HERMES
+from eval.serving.local_vllm import free_port
 from tests.cli import ROOT
 from train.serve_config import serve_config
 
@@ -65,12 +65,6 @@ def script(*arguments: str, environment: dict[str, str] | None = None) -> subpro
     )
 
 
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
 def test_print_shows_the_recommended_flags_and_ends(model: Path) -> None:
     done = script(str(model), "--print", "--port", "1234", "--", "--max-model-len", "99")
     words = done.stdout.replace("\\ ", " ")
@@ -80,7 +74,7 @@ def test_print_shows_the_recommended_flags_and_ends(model: Path) -> None:
 
 
 def test_serves_prints_a_curl_line_that_works_and_stops(model: Path, environment: dict[str, str]) -> None:
-    command = [str(ROOT / "scripts/serve_vllm.sh"), str(model), "--port", free_port()]
+    command = [str(ROOT / "scripts/serve_vllm.sh"), str(model), "--port", str(free_port())]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout
         told = ""
@@ -99,7 +93,7 @@ def test_serves_prints_a_curl_line_that_works_and_stops(model: Path, environment
 
 
 def test_server_that_ends_is_shown_with_its_log(model: Path, environment: dict[str, str]) -> None:
-    done = script(str(model), "--port", free_port(), "--", "--fail", environment=environment)
+    done = script(str(model), "--port", str(free_port()), "--", "--fail", environment=environment)
     assert done.returncode == 1
     assert "| no such flag" in done.stderr
     assert "it ended before it was healthy" in done.stderr

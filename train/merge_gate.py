@@ -75,9 +75,9 @@ class Batch:
     cache: DynamicCache  # holds the shared ids, for each row
 
     @classmethod
-    def read(cls, model: Any, rows: list[list[int]], pad_id: int) -> Batch:
-        """Let the model read what the rows share, but for the last id of the shortest."""
-        shared = min(shared_length(rows), min(map(len, rows)) - 1)
+    def read(cls, model: Any, rows: list[list[int]], pad_id: int, own: int = 1) -> Batch:
+        """Let the model read what the rows share, but for the last `own` ids of the shortest, whose logits are wanted."""
+        shared = max(0, min(shared_length(rows), min(map(len, rows)) - own))
         longest = max(map(len, rows))
         gaps = [longest - len(row) for row in rows]
         padded = [row[:shared] + [pad_id] * gap + row[shared:] for row, gap in zip(rows, gaps, strict=True)]
@@ -124,8 +124,8 @@ def until(ids: list[int], stops: set[int]) -> list[int]:
 def compare(model: Any, said: Reference) -> Comparison:
     """Let the merged `model` read each prompt with its transcript, and compare its logits with those of the unmerged model."""
     rows = [prompt + transcript[:-1] for prompt, transcript in zip(said.prompts, said.transcripts, strict=True)]
-    batch = Batch.read(model, rows, pad_id=0)
-    logits = batch.last_logits(model, max(map(len, said.transcripts))).float().cpu()
+    count = max(map(len, said.transcripts))
+    logits = Batch.read(model, rows, pad_id=0, own=count).last_logits(model, count).float().cpu()
     return compare_logits(said.logits, [table[-len(row) :] for table, row in zip(logits, said.transcripts, strict=True)])
 
 
