@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel
 
+from eval.backends.decode import prefill_parts
 from eval.backends.local import TransformersBackend, batches, store_by_columns
 from eval.backends.protocol import Decoding, Request
 from eval.completion import Completion, Key
@@ -54,11 +55,53 @@ def test_rows_that_end_early_leave_the_others_as_they_are(model: LlamaForCausalL
     )
 
 
+def same_as_generate(model: PreTrainedModel, requests: Sequence[Request]) -> None:
+    found = completed(model, requests)
+    for one in requests:
+        prompt = torch.tensor([one.prompt])
+        whole = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=one.max_new_tokens, do_sample=False)
+        assert found[one.key].ids == whole[0, len(one.prompt) :].tolist()
+
+
+@pytest.mark.parametrize("shared", [1, 5, 40])
+@pytest.mark.parametrize("window", [None, 8])
+def test_a_common_beginning_is_read_once_and_changes_nothing(shared: int, window: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(1)
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "sliding_window": window}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": CONTEXT}
+    model = MistralForCausalLM(MistralConfig(**sizes, **heads, eos_token_id=STOP, pad_token_id=PAD)).double().eval()
+    beginning = [3 + at * 4 % 9 for at in range(shared)]
+    requests = [replace(one, prompt=beginning + one.prompt) for one in some_requests(12)] + [request("short", [*beginning, 4], 20)]
+    monkeypatch.setattr("eval.backends.decode.PREFILL_POSITIONS", {"cpu": 50})  # several parts
+    same_as_generate(model, requests)
+
+
+def test_a_common_beginning_is_read_once(model: LlamaForCausalLM) -> None:
+    read: list[int] = []
+    hook = model.get_input_embeddings().register_forward_hook(lambda module, args, out: read.append(args[0].numel()))
+    completed(model, [request(str(at), [5] * 40 + [6 + at % 2] * 3, 1) for at in range(10)])
+    hook.remove()
+    assert read == [40, 30]
+
+
+def test_equal_prompts(model: LlamaForCausalLM) -> None:
+    same_as_generate(model, [request(str(at), [5, 6, 7, 8], 10 + at) for at in range(5)])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "parts"),
+    [([9, 10, 10], [3]), ([4, 10, 10], [1, 2]), ([10] * 12, [10, 2]), ([99, 300, 301], [1, 1, 1]), ([], []), ([7], [1])],
+)
+def test_parts_hold_few_positions_and_little_padding(lengths: list[int], parts: list[int]) -> None:
+    assert [part.stop - part.start for part in prefill_parts(lengths, 100)] == parts
+
+
 def test_batches_hold_every_case_once_by_budget_and_length() -> None:
     requests = [request(str(at), [1] * (10 - at), 300 if at == 6 else 80 + at) for at in range(7)]
     found = list(batches(requests, 3))
     assert [len(batch) for batch in found] == [3, 3, 1]
     assert [len(one.prompt) for batch in found for one in batch] == [5, 6, 7, 8, 9, 10, 4]
+    assert [len(one.prompt) for one in next(batches(requests, 7))] == [4, 5, 6, 7, 8, 9, 10], "read in the order of length"
 
 
 def test_a_sample_does_not_depend_on_its_batch(model: LlamaForCausalLM) -> None:

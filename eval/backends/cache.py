@@ -44,15 +44,22 @@ class RoomyLayer(DynamicLayer):
         return store[..., :end, :]
 
 
-def merged(caches: Sequence[DynamicCache], paddings: Sequence[int]) -> DynamicCache:
-    """One cache of the rows of all: caches of one model, each to be padded by `paddings[i]` positions on the left."""
+def merged(caches: Sequence[DynamicCache], at: int, paddings: Sequence[int]) -> DynamicCache:
+    """One cache of the rows of all: caches of one model, `paddings[i]` positions to be inserted into the i-th before position `at`."""
     first = caches[0]
     for index, layers in enumerate(zip(*(cache.layers for cache in caches), strict=True)):
-        keys = torch.cat([pad(layer.keys, (0, 0, left, 0)) for layer, left in zip(layers, paddings, strict=True)])
-        values = torch.cat([pad(layer.values, (0, 0, left, 0)) for layer, left in zip(layers, paddings, strict=True)])
+        keys = torch.cat([_padded(layer.keys, at, count) for layer, count in zip(layers, paddings, strict=True)])
+        values = torch.cat([_padded(layer.values, at, count) for layer, count in zip(layers, paddings, strict=True)])
         layer = layers[0]
         if type(layer) is DynamicLayer:  # others, such as sliding windows, have their own way to grow
             layer = first.layers[index] = RoomyLayer()
             layer.lazy_initialization(keys, values)
         layer.keys, layer.values = keys, values
     return first
+
+
+def _padded(states: torch.Tensor, at: int, count: int) -> torch.Tensor:
+    """`states` (rows, heads, length, size) with `count` positions of zeros before position `at`."""
+    if not count:
+        return states
+    return torch.cat([states[..., :at, :], pad(states[..., at:, :], (0, 0, count, 0))], dim=-2)

@@ -1,19 +1,23 @@
-"""Decodes one batch of prompts with a transformers model: left-padded, rows dropped soon after they end."""
+"""Decodes a batch of prompts with a transformers model: their common beginning is read once, rows are dropped soon after they end."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from eval.backends.cache import merged
 from eval.backends.choose import Chooser
 from eval.backends.protocol import Decoding, Request
 
-PREFILL_ROWS = 8
+PREFILL_POSITIONS = {"cpu": 2048}  # read at once: fewer fit a processor's caches, and larger tensors are mapped anew each time
+MANY_POSITIONS = 1 << 16  # on any other device
+PREFILL_PADDING = 1 / 16  # share of a part's positions that may be padding
 KEPT_SHARE = 7 / 8  # rows are dropped when this share or less is still open: dropping copies the cache
 
 
@@ -34,11 +38,16 @@ class Decoder:
         prompts, device = [request.prompt for request in requests], self.model.device
         budgets = [min(one.max_new_tokens, (self.context or math.inf) - len(one.prompt)) for one in requests]
         choose = Chooser(requests, decoding)
-        longest = max(map(len, prompts))
-        ids = torch.tensor([[self.pad_id] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
-        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+        longest, shared = max(map(len, prompts)), self._shared(prompts)
+        gaps = [longest - len(prompt) for prompt in prompts]  # the padding follows what is shared
+        ids = torch.tensor(
+            [one[:shared] + [self.pad_id] * gap + one[shared:] for one, gap in zip(prompts, gaps, strict=True)], device=device
+        )
+        mask = torch.ones_like(ids)
+        for row, gap in enumerate(gaps):
+            mask[row, shared : shared + gap] = 0
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        logits, cache = self._prefill(ids, mask, positions)
+        logits, cache = self._prefill(ids, mask, positions, shared)
         rows, outputs = list(range(len(prompts))), [list[int]() for _ in prompts]
         positions = positions[:, -1:]
         for step in itertools.count():
@@ -67,16 +76,41 @@ class Decoder:
         )
         return step.logits[:, -1]
 
-    def _prefill(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, DynamicCache]:
-        """Logits and cache after the prompts, a few rows at a time: fewer fit a processor's caches, more pay off when decoding.
+    def _shared(self, prompts: Sequence[list[int]]) -> int:
+        """How many ids all prompts begin with; 0 where padding behind them would change what a layer sees, as it does for a sliding window.
 
-        Each part leaves out the padding that all of its rows have.
+        The last id of a prompt is always its own, since its logits are wanted.
         """
+        if len(prompts) == 1 or any(type(layer) is not DynamicLayer for layer in DynamicCache(config=self.model.config).layers):
+            return 0
+        alike = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))
+        return min(sum(1 for _ in alike), min(map(len, prompts)) - 1)
+
+    def _prefill(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, shared: int) -> tuple[torch.Tensor, DynamicCache]:
+        """Logits and cache after the prompts: the first `shared` ids once, the rest a few rows at a time, without the padding of all."""
         logits, caches, paddings = [], [], []
-        for start in range(0, len(ids), PREFILL_ROWS):
-            part = slice(start, start + PREFILL_ROWS)
-            padding = int(mask[part].any(dim=0).int().argmax())
-            caches.append(DynamicCache(config=self.model.config))
-            logits.append(self._forward(ids[part, padding:], mask[part, padding:], positions[part, padding:], caches[-1]))
-            paddings.append(padding)
-        return torch.cat(logits), merged(caches, paddings)
+        most = PREFILL_POSITIONS.get(ids.device.type, MANY_POSITIONS)
+        beginning = DynamicCache(config=self.model.config)
+        if shared:
+            self._forward(ids[:1, :shared], mask[:1, :shared], positions[:1, :shared], beginning)
+        for part in prefill_parts((mask.sum(dim=1) - shared).tolist(), most):
+            own = shared + int(mask[part, shared:].any(dim=0).int().argmax())
+            cache = copy.deepcopy(beginning)
+            if shared:
+                cache.batch_repeat_interleave(part.stop - part.start)
+            seen = torch.cat([mask[part, :shared], mask[part, own:]], dim=1)
+            logits.append(self._forward(ids[part, own:], seen, positions[part, own:], cache))
+            caches.append(cache)
+            paddings.append(own - shared)
+        return torch.cat(logits), merged(caches, shared, paddings)
+
+
+def prefill_parts(lengths: Sequence[int], most: int) -> Iterator[slice]:
+    """Consecutive rows to be read together: at most `most` positions, little of it padding; a row of any length alone."""
+    start = 0
+    for at in range(1, len(lengths) + 1):
+        rows, longest = at + 1 - start, max(lengths[start : at + 1])
+        full = at == len(lengths) or rows * longest > most
+        if full or rows * longest - sum(lengths[start : at + 1]) > PREFILL_PADDING * rows * longest:
+            yield slice(start, at)
+            start = at

@@ -104,10 +104,10 @@ class TransformersBackend:
 
 
 def batches(requests: Sequence[Request], size: int) -> Iterator[list[Request]]:
-    """Batches of `size` requests with budgets of like size and, among those, prompts of like length; the shortest first.
+    """Batches of `size` requests with budgets of like size and, among those, prompts of like length; the shortest prompt of each first.
 
     Like budgets, because a batch with one long answer decodes that answer alone.
     """
     ordered = sorted(requests, key=lambda request: (request.max_new_tokens.bit_length(), len(request.prompt)))
     for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+        yield sorted(ordered[start : start + size], key=lambda request: len(request.prompt))
