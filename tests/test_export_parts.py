@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, PreTrainedTokenizerBase
 
 from data.errors import UserError
+from data.sequences import shared_length
 from data.transcript import AssistantMessage, UserMessage
 from data.wire import HERMES
 from tests.chats import transcript
@@ -24,7 +25,6 @@ from train.export_arguments import parse
 from train.gate_prompts import choose, gate_prompts, held_out
 from train.gguf_file import find_converter, template_in, write_gguf
 from train.hub import push
-from train.merge_gate import shared_length
 from train.model_card import model_card
 from train.provenance import base_licence, measured
 from train.serve_config import lora_flags, serve_config

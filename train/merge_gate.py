@@ -6,7 +6,6 @@ greedy transcript is the same if, and as far as, its most likely id is the next 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from transformers import DynamicCache
 
 from data.errors import UserError
+from data.sequences import shared_length
 from train.gate_prompts import Prompts
 
 # bfloat16 keeps 8 bits of mantissa: a merged weight is off by up to 2^-9 of itself, and logits of size 20 by some tenths.
@@ -58,11 +58,6 @@ class Comparison:
     identical_transcripts: int
     argmax_agreement_but_ties: float
     token_agreement_but_ties: float
-
-
-def shared_length(rows: Sequence[Sequence[int]]) -> int:
-    """How many ids all rows begin with."""
-    return next((at for at, ids in enumerate(zip(*rows, strict=False)) if len(set(ids)) > 1), min(map(len, rows)))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from data.sequences import shared_length
 from eval.backends.cache import merged
 from eval.backends.choose import Chooser
 from eval.backends.protocol import Decoding, Request
@@ -83,8 +84,7 @@ class Decoder:
         """
         if len(prompts) == 1 or any(type(layer) is not DynamicLayer for layer in DynamicCache(config=self.model.config).layers):
             return 0
-        alike = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))
-        return min(sum(1 for _ in alike), min(map(len, prompts)) - 1)
+        return min(shared_length(prompts), min(map(len, prompts)) - 1)
 
     def _prefill(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, shared: int) -> tuple[torch.Tensor, DynamicCache]:
         """Logits and cache after the prompts: the first `shared` ids once, the rest a few rows at a time, without the padding of all."""
