@@ -16,6 +16,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from data.errors import UserError
+from eval.backends.local import store_by_columns
 
 FLOAT32_GIB = 4.0  # a model that takes no more than this in float32 is held, and compared, in float32
 
@@ -34,8 +35,11 @@ def holding_dtype(name: str) -> torch.dtype | str:
 
 
 def load_unmerged(base: str, adapter: Path, dtype: torch.dtype | str) -> PeftModel:
-    """The base with its adapter beside it; the adapter's own weights are float32."""
-    return PeftModel.from_pretrained(load_model(base, dtype), str(adapter)).eval()
+    """The base with its adapter beside it, ready to decode; the adapter's own weights are float32."""
+    model = PeftModel.from_pretrained(load_model(base, dtype), str(adapter)).eval()
+    if model.device.type == "cpu" and dtype == torch.float32:
+        store_by_columns(model)
+    return model
 
 
 @torch.no_grad()
@@ -55,9 +59,9 @@ def merge(model: PeftModel, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def recast(weights: Iterable[torch.nn.Parameter], dtype: torch.dtype) -> None:
-    """Change the dtype in place, so that tied weights stay tied."""
+    """Change the dtype in place, so that tied weights stay tied; rows are contiguous after it, as safetensors wants them."""
     for weight in weights:
-        weight.data = weight.data.to(dtype)
+        weight.data = weight.data.to(dtype).contiguous()
 
 
 def check_finite(model: PreTrainedModel) -> None:

@@ -6,14 +6,19 @@ greedy transcript is the same if, and as far as, its most likely id is the next 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 from transformers import DynamicCache
 
 from data.errors import UserError
 from data.sequences import shared_length
+from eval.backends.cache import merged
 from train.gate_prompts import Prompts
 
 # bfloat16 keeps 8 bits of mantissa: a merged weight is off by up to 2^-9 of itself, and logits of size 20 by some tenths.
@@ -81,6 +86,7 @@ class Batch:
         if shared:
             model(input_ids=torch.tensor([rows[0][:shared]], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
             cache.batch_repeat_interleave(len(rows))
+            cache = merged([cache], 0, [0])  # grows in place
         return cls(torch.tensor(padded, device=model.device), torch.tensor(masks, device=model.device), shared, cache)
 
     def last_logits(self, model: Any, count: int) -> torch.Tensor:
@@ -96,17 +102,36 @@ class Batch:
 @torch.inference_mode()
 def reference(model: Any, prompts: list[list[int]], pad_id: int, new_tokens: int) -> Reference:
     """Decode greedily after `prompts`, all in one batch, at most `new_tokens` ids each."""
-    batch = Batch.read(model, prompts, pad_id)
     options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "pad_token_id": pad_id}
-    made = model.generate(
-        input_ids=batch.ids, attention_mask=batch.mask, past_key_values=batch.cache, max_new_tokens=new_tokens,
-        output_logits=True, return_dict_in_generate=True, **options,
-    )  # fmt: skip
+    with rows_laid_in_once(model):
+        batch = Batch.read(model, prompts, pad_id)
+        made = model.generate(
+            input_ids=batch.ids, attention_mask=batch.mask, past_key_values=batch.cache, max_new_tokens=new_tokens,
+            output_logits=True, return_dict_in_generate=True, **options,
+        )  # fmt: skip
     stop = model.generation_config.eos_token_id
     stops = {stop} if isinstance(stop, int) else set(stop or ())
     transcripts = [until(row, stops) for row in made.sequences[:, batch.ids.shape[1] :].tolist()]
     logits = torch.stack(made.logits, dim=1).float().cpu()
     return Reference(prompts, transcripts, [table[: len(row)] for table, row in zip(logits, transcripts, strict=True)])
+
+
+@contextmanager
+def rows_laid_in_once(model: torch.nn.Module) -> Iterator[None]:
+    """PEFT lays trained rows into a copy of the whole table for every token; inside, each table is made once."""
+    layers = [layer for layer in model.modules() if isinstance(layer, TrainableTokensLayer) and not layer.merged]
+    for layer in layers:
+        table = layer.get_merged_weights(layer.active_adapters)
+        layer.get_merged_weights = partial(_given, table)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.get_merged_weights
+
+
+def _given(table: torch.Tensor, active_adapters: Sequence[str]) -> torch.Tensor:
+    return table
 
 
 def until(ids: list[int], stops: set[int]) -> list[int]:
