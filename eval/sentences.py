@@ -1,6 +1,6 @@
 """Judges prose by its sentences: question back, refusal, promise, or answer. English only.
 
-The grammar is small, and its limits are part of the figures that `eval.detector` prints:
+The grammar is small, its words are in `prose.yaml`, and its limits are part of the figures that `eval.detector` prints:
 
 * a question asks the user for something that is missing: it ends in "?" and no answer follows it, or asks with "please tell me …". An offer
   ("Would you like me to …?", "Anything else?") is a question only where nothing else is said;
@@ -14,6 +14,9 @@ Another language, irony, and a claim that something was done ("I have sent it") 
 from __future__ import annotations
 
 import re
+from importlib.resources import files
+
+import yaml
 
 from eval.asked import Asked
 from eval.emission import Emission
@@ -25,12 +28,6 @@ QUOTED = re.compile(r"\"[^\"\n]{0,120}\"|“[^”\n]{0,120}”|`[^`\n]{0,200}`")
 NOISE = re.compile(r"^(?:[\s\-*>#\[(]|\d+[.)])+")
 APOSTROPHE = str.maketrans({"’": "'"})
 
-ACKNOWLEDGEMENT = re.compile(
-    r"^(?:(?:sure|okay|ok|yes|no problem|certainly|of course|absolutely|great|alright|all right|understood|got it|no|now|then|next|so|right"
-    r"|sure thing|first|well|sorry|hello|hi|thanks?(?: you)?|i'm sorry|i(?:'d| would) be happy to help(?: you)?(?: with that)?"
-    r"|i can help(?: you)?(?: with that)?)\b[\s,.!:;-]*(?:but |and )?)+",
-    re.IGNORECASE,
-)
 FILLER = re.compile(
     r"^(?:one moment|just a (?:moment|second|minute)|a moment|please wait|hold on|stand by|please stand by|hang on|wait|thanks?|thank you"
     r"|after that|afterwards|once (?:i|that|it|you|this)|this (?:will|may|should) (?:take|only)|be right back"
@@ -38,13 +35,16 @@ FILLER = re.compile(
     re.IGNORECASE,
 )
 OFFER = re.compile(
-    r"\b(?:anything|something) else\b|\bwould you like (?:me|that|this|to|it|help|more)\b|\bdo you want me to\b|\bis there anything\b"
+    r"\b(?:anything|something) else\b"
+    r"|(?<!what )(?<!which )(?<!how )(?<!when )\bwould you like (?:me|that|this|to|it|help|more)\b"
+    r"|\bdo you want me to\b|\bis there anything\b"
     r"|^(?:shall|may|can) i (?:help|assist)\b|\bhow can i (?:help|assist)\b",
     re.IGNORECASE,
 )
 ASK = r"(?:tell|provide|specify|give|name|share|let me know|clarify|confirm|enter|choose|indicate|supply|state)\b"
 REQUEST = re.compile(
     rf"^(?:please|kindly)\s+(?:also )?{ASK}|^(?:could|can|would|will) you (?:please |kindly )?{ASK}"
+    r"|\b(?:and|then|just|simply) (?:tell|give|send|show) me (?:the|which|what|when|where|who|how|your|whether|a|an)\b"
     r"|^let me know (?:the|which|what|when|where|who|how|your|whether)\b",
     re.IGNORECASE,
 )
@@ -52,40 +52,26 @@ NEEDS = re.compile(
     r"^(?:please|once you|when you|if you|as soon as|i can then|then i|i need|for example|e\.g\.|that way|with that|thank|name)\b",
     re.IGNORECASE,
 )
-MEANS = r"(?:\w+ )?(?:a |any |the )?(?:\w+ )?(?:access|tools?|functions?|ability|abilities|capability|capabilities|means|way|permission)"
-SPEAKER_CANNOT = re.compile(
-    r"\bI(?: am|'m)? (?:\w+ )?(?:can't|cannot|can not|unable to|not able to|won't|will not|must decline|decline to|refuse to|must refuse"
-    rf"|(?:do not|don't) have {MEANS}|lack (?:the|a|access)|not allowed to)\b"
-    rf"|\bhave no {MEANS}\b",
-    re.IGNORECASE,
-)
-TOOLS_CANNOT = re.compile(
-    r"\b(?:no|none of (?:my|the|these)|neither) (?:\w+ )?(?:tools?|functions?)\b"
-    r"|\b(?:tools?|functions?)\b[^.]*\b(?:do not|don't|does not|doesn't|cannot|can't|only)\b"
-    r"|\b(?:not|\w+n't) (?:\w+ )?possible\b|\b(?:not|\w+n't) something (?:that )?I\b|\b(?:beyond|outside(?: of)?) (?:my|what i)\b",
-    re.IGNORECASE,
-)
 IDIOM = re.compile(r"\bI can(?:'t|not) (?:wait|believe|thank|agree|stress|recommend .* enough)\b", re.IGNORECASE)
-ACTS = (
-    "call|use|check|look|search|fetch|get|find|run|execute|invoke|create|make|write|save|store|send|book|reserve|set|start|add|schedule|delete|remove"
-    "|update|query|convert|translate|play|open|read|list|calculate|compute|retrieve|turn|dim|switch|order|cancel|proceed|do|perform|pull|gather|try"
-    "|handle|go|submit|load|download|upload|request|generate|draft|put|change|dig"
-)
-INTENT = (
-    r"(?:I'll|I will|I shall|I(?:'m| am) (?:now )?(?:going|about) to|let me|allow me to|let us|let's|I (?:need|have|want|ought) to"
-    r"|I (?:should|must|would(?: need to)?|can now))"
-)
-BETWEEN = r"(?:\s+(?:now|first|just|quickly|then|also|go ahead and|proceed to|try to|be|simply|immediately))*"
-GERUNDS = (
-    "calling|running|searching|fetching|checking|looking|setting|sending|playing|getting|retrieving|creating|writing|saving|booking|converting|using"
-    "|executing|opening|reading|deleting|adding|translating|invoking|querying|scheduling|starting|finding|turning|updating|listing|placing"
-)
 STATES = re.compile(r"\b(?:is|are|was|were|can|makes?|helps?|improves?|requires?|means|has|have)\b", re.IGNORECASE)
-SPEAKER_ACTS = re.compile(rf"(?:^|[,;:—-]\s*(?:so |and |but )?|\bso ){INTENT}{BETWEEN}\s+(?:{ACTS})(?:ing)?\b", re.IGNORECASE)
-UNDER_WAY = re.compile(
-    rf"\bI(?:'m| am)(?: now| just)? (?:{GERUNDS})\b|\b(?:tool|function) will (?:now )?be (?:called|used|invoked|run)\b", re.IGNORECASE
-)
-GERUND = re.compile(rf"^(?:now )?(?:{GERUNDS})\b", re.IGNORECASE)
+
+
+def _alternatives() -> dict[str, str]:
+    """Each list of `prose.yaml` as one group, with the lists that it names put in."""
+    lists: dict[str, list[str]] = yaml.safe_load(files("eval").joinpath("prose.yaml").read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    for name, fragments in lists.items():
+        whole = "(?:" + "|".join(fragments) + ")"
+        found[name] = re.sub(r"\{([a-z_]+)\}", lambda match: found[match[1]], whole)
+    return found
+
+
+KNOWN = _alternatives()
+CANNOT = re.compile(f"{KNOWN['cannot']}|{KNOWN['impossible']}", re.IGNORECASE)
+ANNOUNCES = re.compile(KNOWN["announces"], re.IGNORECASE)
+ACKNOWLEDGEMENT = re.compile(rf"^(?:{KNOWN['acknowledgement']}\b[\s,.!:;-]*(?:but |and )?)+", re.IGNORECASE)
+NO_ACT = re.compile(KNOWN["no_act"], re.IGNORECASE)
+BEGINS = re.compile(KNOWN["begins"], re.IGNORECASE)
 
 
 def sentences(text: str) -> list[str]:
@@ -122,7 +108,7 @@ def _question(said: list[str]) -> str | None:
 
 def _refusal(said: list[str]) -> str | None:
     def refuses(sentence: str) -> bool:
-        return bool((SPEAKER_CANNOT.search(sentence) or TOOLS_CANNOT.search(sentence)) and not IDIOM.search(sentence))
+        return bool(CANNOT.search(sentence) and not IDIOM.search(sentence))
 
     return next(filter(refuses, said[:3]), None)
 
@@ -135,9 +121,10 @@ def _promise(said: list[str], asked: Asked) -> str | None:
 
 def announces(sentence: str, asked: Asked, alone: bool) -> bool:
     """Whether a sentence announces an act of the speaker; a bare "Running …" only where little else is said."""
-    if SPEAKER_ACTS.search(sentence) or UNDER_WAY.search(sentence):
+    if ANNOUNCES.search(sentence):
         return True
-    verbs = "|".join(sorted(map(re.escape, asked.words))) or r"(?!)"
-    if re.search(rf"^{INTENT}{BETWEEN}\s+(?:{verbs})\b", sentence, re.IGNORECASE):
+    verbs = "|".join(re.escape(word) for word in sorted(asked.words) if not NO_ACT.fullmatch(word)) or r"(?!)"
+    opening = f"^(?:{KNOWN['firm']}|{KNOWN['loose']})(?:\\s+{KNOWN['between']})*"
+    if re.search(rf"{opening}\s+(?:{verbs})\b", sentence, re.IGNORECASE):
         return True
-    return alone and bool(GERUND.match(sentence)) and not STATES.search(sentence)
+    return alone and bool(BEGINS.match(sentence)) and not STATES.search(sentence)
