@@ -256,7 +256,7 @@ class Composer:
             self.serve(item, messages, finish=True)
         elif what < 0.46:
             self.serve_silently(item, messages)
-        elif what < 0.88:
+        elif what < 0.80:
             names = {other.tool.name for other in offered}
             free = [tool for tool in self.distractors(item.tool, 3) if not names & {tool.name, *tool.similar}]
             if free:
