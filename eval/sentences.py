@@ -14,7 +14,7 @@ Another language, irony, and a claim that something was done ("I have sent it") 
 from __future__ import annotations
 
 import re
-from importlib.resources import files
+from pathlib import Path
 
 import yaml
 
@@ -58,7 +58,7 @@ STATES = re.compile(r"\b(?:is|are|was|were|can|makes?|helps?|improves?|requires?
 
 def _alternatives() -> dict[str, str]:
     """Each list of `prose.yaml` as one group, with the lists that it names put in."""
-    lists: dict[str, list[str]] = yaml.safe_load(files("eval").joinpath("prose.yaml").read_text(encoding="utf-8"))
+    lists: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("prose.yaml").read_text(encoding="utf-8"))
     found: dict[str, str] = {}
     for name, fragments in lists.items():
         whole = "(?:" + "|".join(fragments) + ")"
