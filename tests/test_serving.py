@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from data.response import read_response
 from data.sources.messages import user
 from data.wire import read_ids
+from eval.serving.__main__ import measure
 from eval.serving.agreement import failure_of
 from eval.serving.bench import Bench, Sizes
 from eval.serving.checks import CHECKS, failed, run
@@ -81,6 +83,26 @@ def test_server_that_is_gone_ends_the_run() -> None:
     assert "no server answers" in found[0].failures[0].found
     assert {outcome.note for outcome in found[1:]} == {"not run: the server is gone"}
     assert failed(found)
+
+
+def test_what_was_found_before_the_server_died_is_kept(
+    toy: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as server:
+        one = bench(server.enter_context(fake_server(toy)), toy)
+        first = CHECKS["wire tokens are one id"]
+
+        def dies(bench: Bench, outcome: Outcome) -> None:
+            first(bench, outcome)
+            server.close()
+            bench.client.card()
+
+        monkeypatch.setattr("eval.serving.__main__.CHECKS", {"dies": dies, "readings": CHECKS["readings"]})
+        assert measure(one, False, "", tmp_path) == 2
+    dead, left = json.loads((tmp_path / "serving.json").read_text())["checks"]
+    assert dead["right"]
+    assert "no server answers" in dead["failures"][0]["found"]
+    assert left["note"] == "not run: the server is gone"
 
 
 def test_tool_named_with_quotes_and_emoji(toy: PreTrainedTokenizerBase) -> None:

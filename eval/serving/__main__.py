@@ -42,8 +42,8 @@ def measure(bench: Bench, situations: bool, only: str, out: Path) -> int:
     chosen = {name: check for name, check in known.items() if name.startswith(only)}
     if not chosen:
         raise UserError("--only", repr(only), f"the beginning of one of {', '.join(known)}", "leave it out to run all")
+    engine = bench.client.engine  # asked while the server is there
     outcomes = run(bench, chosen)
-    engine = bench.client.engine
     write(out / ("situations.json" if situations else "serving.json"), bench, outcomes)
     bench.console.print(outcomes_table(f"{bench.client.model} at {bench.client.root}, {engine.name} {engine.version}", outcomes))
     show_failures(bench.console, outcomes)
