@@ -39,7 +39,7 @@ def reported(main: Callable[[], int]) -> Callable[[], int]:
         except KeyboardInterrupt:
             print("\ninterrupted; run the same command again to resume", file=sys.stderr)
             return 130
-        except Exception as error:
+        except Exception as error:  # the one boundary of the commands
             if not disk_is_full(error):
                 raise
             place = str(getattr(error, "filename", None) or "output folder")

@@ -110,7 +110,7 @@ class Probe:
                 )
         except ProbeError:
             raise
-        except Exception as error:  # the boundary: one template, which may raise anything, must not stop an audit of many
+        except Exception as error:  # kept apart: one template, which may raise anything, must not stop an audit of many
             raise ProbeError(f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"[:160]) from error
         texts, spans = rendered
         return Printed(texts[0], tuple(spans[0]) if spans else ())

@@ -41,26 +41,28 @@ def completed(model: LlamaForCausalLM, requests: Sequence[Request], decoding: De
     return {one.key: replace(one, seconds=0) for one in TransformersBackend(model, PAD, STOP, size).complete(requests, decoding)}
 
 
+def generated(model: PreTrainedModel, requests: Sequence[Request]) -> dict[Key, list[int]]:
+    """What `model.generate` gives for each request by itself."""
+    found = {}
+    for one in requests:
+        prompt = torch.tensor([one.prompt])
+        whole = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=one.max_new_tokens, do_sample=False)
+        found[one.key] = whole[0, len(one.prompt) :].tolist()
+    return found
+
+
+def ids_of(completions: dict[Key, Completion]) -> dict[Key, list[int] | None]:
+    return {key: one.ids for key, one in completions.items()}
+
+
 def test_rows_that_end_early_leave_the_others_as_they_are(model: LlamaForCausalLM) -> None:
     stored = copy.deepcopy(model)
     store_by_columns(stored)
     found = completed(stored, some_requests())
-    for one in some_requests():
-        alone = model.generate(
-            torch.tensor([one.prompt]), max_new_tokens=one.max_new_tokens, do_sample=False, attention_mask=torch.ones(1, len(one.prompt))
-        )
-        assert found[one.key].ids == alone[0, len(one.prompt) :].tolist()
+    assert ids_of(found) == generated(model, some_requests())
     assert len({len(one.ids or []) for one in found.values() if one.finish == "stop"}) > 1, (
         "the test needs rows that end at different steps"
     )
-
-
-def same_as_generate(model: PreTrainedModel, requests: Sequence[Request]) -> None:
-    found = completed(model, requests)
-    for one in requests:
-        prompt = torch.tensor([one.prompt])
-        whole = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=one.max_new_tokens, do_sample=False)
-        assert found[one.key].ids == whole[0, len(one.prompt) :].tolist()
 
 
 @pytest.mark.parametrize("shared", [1, 5, 40])
@@ -73,7 +75,7 @@ def test_a_common_beginning_is_read_once_and_changes_nothing(shared: int, window
     beginning = [3 + at * 4 % 9 for at in range(shared)]
     requests = [replace(one, prompt=beginning + one.prompt) for one in some_requests(12)] + [request("short", [*beginning, 4], 20)]
     monkeypatch.setattr("eval.backends.decode.PREFILL_POSITIONS", {"cpu": 50})  # several parts
-    same_as_generate(model, requests)
+    assert ids_of(completed(model, requests)) == generated(model, requests)
 
 
 def test_a_common_beginning_is_read_once(model: LlamaForCausalLM) -> None:
@@ -85,7 +87,8 @@ def test_a_common_beginning_is_read_once(model: LlamaForCausalLM) -> None:
 
 
 def test_equal_prompts(model: LlamaForCausalLM) -> None:
-    same_as_generate(model, [request(str(at), [5, 6, 7, 8], 10 + at) for at in range(5)])
+    requests = [request(str(at), [5, 6, 7, 8], 10 + at) for at in range(5)]
+    assert ids_of(completed(model, requests)) == generated(model, requests)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class TransformersBackend:
         began = time.monotonic()
         try:
             outputs, logprobs = self.decoder.generate(batch, decoding)
-        except Exception as error:  # the boundary: one case, which may fail in any way, must not stop the others
+        except Exception as error:  # kept apart: one case, which may fail in any way, must not stop the others
             if len(batch) == 1:
                 yield batch[0].failed(f"{type(error).__name__}: {error}", time.monotonic() - began)
                 return

@@ -68,7 +68,7 @@ class OpenAIBackend:
             except (httpx2.NetworkError, httpx2.ProtocolError, httpx2.ConnectTimeout) as error:
                 failure = f"{type(error).__name__}: {error}"
                 self._wait(attempt)
-            except Exception as error:  # the boundary: no answer in time, or one that is none; asked again, it would say the same
+            except Exception as error:  # kept apart: no answer in time, or one that is none; asked again, it would say the same
                 failure = f"{type(error).__name__}: {error}"
                 break
         return request.failed(failure, time.monotonic() - began)

@@ -54,7 +54,7 @@ def generate(
                 detokenize=False,
             )
             engine.add_request(str(index), {"prompt_token_ids": request["prompt"]}, params, lora_request=lora)
-        except Exception as error:  # the boundary: one request, which the engine may refuse in any way, must not stop the others
+        except Exception as error:  # kept apart: one request, which the engine may refuse in any way, must not stop the others
             tell({"index": index, "error": f"{type(error).__name__}: {error}"})
     began = time.monotonic()
     while engine.has_unfinished_requests():

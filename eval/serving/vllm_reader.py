@@ -90,7 +90,7 @@ def read_pair(given: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> 
     """All cases with one pair, or why the server would not start with it."""
     try:
         parser_for(given["cases"][0], tokenizer, pair)
-    except Exception as error:  # the boundary: vLLM's parsers refuse in any way, and a server would not start
+    except Exception as error:  # kept apart: vLLM's parsers refuse in any way, and a server would not start
         return {"refused": f"{type(error).__name__}: {error}"}
     return {"readings": [readings(case, tokenizer, pair, given["streamed"]) for case in given["cases"]]}
 
