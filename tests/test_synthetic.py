@@ -97,7 +97,7 @@ def test_arguments_are_said_in_the_request() -> None:
     """Every string argument that is no date, time or enum stands in the request as it is."""
     composer = Composer("train", random.Random(3))
     for index in range(120):
-        row = composer.transcript("call", str(index))
+        row = composer.transcripts("call", str(index))[0]
         call = row.calls()[0]
         properties = next(tool.function.parameters["properties"] for tool in row.tools if tool.function.name == call.name)
         request = next(message.content for message in row.messages if isinstance(message, UserMessage)).lower()

@@ -25,6 +25,19 @@ class DataArguments:
         default=None,
         metadata={"help": "Wall-clock budget of the training loop. The learning rate decays by whichever is further on, steps or minutes."},
     )
+    share_prefixes: bool = field(
+        default=False,
+        metadata={
+            "help": "Lay transcripts over the same tools into one row of at most max_length ids that reads the tools once. "
+            "per_device_train_batch_size then counts such rows."
+        },
+    )
+    frozen_int8: bool = field(
+        default=False, metadata={"help": "CPU only: compute with the frozen base's linear layers in int8, forward and backward."}
+    )
+    compile_layers: bool = field(
+        default=False, metadata={"help": "Compile each decoder layer with torch.compile; on a CPU that needs a C++ compiler."}
+    )
     eval_config: str | None = field(
         default=None,
         metadata={"help": "YAML of eval.run whose cases are measured during training; few, their time is training time."},
@@ -56,7 +69,20 @@ def parse_arguments(argv: list[str] | None = None) -> Arguments:
         raise UserError(
             config or "command line", "no output_dir or no model_name_or_path", "both", "add them to the YAML file or the command line"
         )
+    _reconcile(config or "command line", data_args, training_args)
     return data_args, training_args, model_args
+
+
+def _reconcile(place: str, data_args: DataArguments, training_args: SFTConfig) -> None:
+    """Refuse what cannot go together; hand our finished rows to the trainer as they are."""
+    if data_args.frozen_int8 and training_args.device.type != "cpu":
+        raise UserError(place, f"frozen_int8 on {training_args.device.type}", "a CPU", "on a GPU use load_in_4bit (QLoRA), or neither")
+    if not data_args.share_prefixes:
+        return
+    if training_args.packing or training_args.padding_free:
+        raise UserError(place, "share_prefixes with packing or padding_free", "one of them", "leave packing and padding_free out")
+    training_args.dataset_kwargs = {"skip_prepare_dataset": True}
+    training_args.remove_unused_columns = False
 
 
 def _check_config(path: Path, parser: TrlParser) -> None:

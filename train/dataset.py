@@ -1,7 +1,9 @@
-"""Rendered and proven columns for the trainer: `input_ids` and `assistant_masks`, both lists of int of equal length."""
+"""Rendered and proven columns for the trainer: `input_ids` and `assistant_masks`, both lists of int of equal length, or trees of them."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +16,10 @@ from transformers import PreTrainedTokenizerBase
 from data.errors import UserError
 from data.render import Rendered, render
 from data.sources.jsonl import Rejected, read_rows
-from data.transcript import Transcript
+from data.transcript import SystemMessage, Transcript
 from data.wire import WireIds
 from train.proof import SupervisionError, prove
+from train.shared_prefix import trees
 
 
 @dataclass
@@ -62,14 +65,14 @@ def render_all(
     max_length: int | None,
     title: str,
     quiet: bool = False,
-) -> tuple[Dataset, Supervision, list[Rendered]]:
-    """Render and prove every transcript. One that is longer than `max_length` is dropped whole, never cut.
+) -> tuple[list[tuple[str, Rendered]], Supervision]:
+    """Render and prove every transcript; each example comes with a key that is the same for transcripts which begin alike. One that is longer than `max_length` is dropped whole, never cut.
 
     Raises:
         UserError: a call, or the end of a turn, is not supervised as it must be; names the transcript.
     """
     found = Supervision()
-    rows: list[Rendered] = []
+    rows: list[tuple[str, Rendered]] = []
     for transcript in track(transcripts, description=title, disable=quiet):
         rendered = render(transcript, tokenizer)
         if max_length and len(rendered.input_ids) > max_length:
@@ -90,6 +93,18 @@ def render_all(
         found.calls += len(transcript.calls())
         found.calls_proven += proven.calls
         found.turns += proven.turns
-        rows.append(rendered)
-    columns = {"input_ids": [row.input_ids for row in rows], "assistant_masks": [row.assistant_masks for row in rows]}
-    return Dataset.from_dict(columns), found, rows
+        rows.append((beginning(transcript), rendered))
+    return rows, found
+
+
+def beginning(transcript: Transcript) -> str:
+    """What the rendering of a transcript begins with: its tools, its system message, its thinking mode."""
+    first = transcript.messages[0]
+    return json.dumps([transcript.tool_dicts(), first.content if isinstance(first, SystemMessage) else "", transcript.reasons()])
+
+
+def columns(examples: list[tuple[str, Rendered]], max_length: int | None, share_prefixes: bool) -> Dataset:
+    """`input_ids` and `assistant_masks` of each example, or the trees of examples that begin alike (`train.shared_prefix`)."""
+    if share_prefixes:
+        return Dataset.from_list([tree._asdict() for tree in trees(examples, max_length or sys.maxsize)])
+    return Dataset.from_list([example._asdict() for _, example in examples])

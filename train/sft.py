@@ -26,13 +26,16 @@ from data.manifest import read_manifest, sha256_file, sha256_text, write_json, w
 from data.show import show_example
 from data.tokenizer import attach_template, family_of, load_tokenizer, template_path
 from data.wire import WireIds, read_ids
-from train import compat
+from train import compat, shared_prefix
 from train.arguments import DataArguments, parse_arguments
 from train.budget import TimeBudget, lr_factor
 from train.callbacks import evaluation_callback
-from train.dataset import Supervision, read_transcripts, render_all
+from train.dataset import Supervision, columns, read_transcripts, render_all
+from train.int8 import round_frozen
 from train.interrupt import SaveOnInterrupt
+from train.layers import compile_layers
 from train.rows import added_rows, lengthen_rows, mean_row_length, split_rows
+from train.shared_prefix import collate
 
 
 class Trainer(SFTTrainer):
@@ -69,18 +72,21 @@ def prepare_tokenizer(model_args: ModelConfig, training_args: SFTConfig) -> tupl
     return tokenizer, read_ids(tokenizer)
 
 
-def load_model(model_args: ModelConfig, training_args: SFTConfig) -> PreTrainedModel:
+def load_model(model_args: ModelConfig, training_args: SFTConfig, data_args: DataArguments) -> PreTrainedModel:
     """The base in the dtype and quantisation that the config asks for; bfloat16 when it does not say."""
     quantization = get_quantization_config(model_args)
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         base_of(model_args),
         revision=model_args.model_revision,
-        attn_implementation=model_args.attn_implementation,
+        attn_implementation=shared_prefix.register() if data_args.share_prefixes else model_args.attn_implementation,
         dtype=getattr(torch, model_args.dtype) if model_args.dtype not in (None, "auto") else torch.bfloat16,
         use_cache=not training_args.gradient_checkpointing,
         device_map={"": PartialState().local_process_index} if quantization else None,
         quantization_config=quantization,
     )
+    if data_args.frozen_int8:
+        round_frozen(model)
+    return model
 
 
 def lora_config(model_args: ModelConfig) -> LoraConfig:
@@ -159,11 +165,12 @@ def main() -> int:
     # 3. Render and prove
     folder = Path(data_args.dataset_dir)
     transcripts = read_transcripts(folder / "train.jsonl")
-    train, proven, rendered = render_all(transcripts, tokenizer, wire, training_args.max_length, "render and prove", console.quiet)
-    validation = None
+    examples, proven = render_all(transcripts, tokenizer, wire, training_args.max_length, "render and prove", console.quiet)
+    train, validation = columns(examples, training_args.max_length, data_args.share_prefixes), None
     if training_args.eval_strategy != "no":
         held_out = read_transcripts(folder / "validation.jsonl")[: data_args.max_eval_examples]
-        validation, _, _ = render_all(held_out, tokenizer, wire, training_args.max_length, "validation", console.quiet)
+        shown, _ = render_all(held_out, tokenizer, wire, training_args.max_length, "validation", console.quiet)
+        validation = columns(shown, training_args.max_length, data_args.share_prefixes)
     out = output_folder(training_args)
     out.mkdir(parents=True, exist_ok=True)
     if not console.quiet:
@@ -172,12 +179,12 @@ def main() -> int:
         f"{proven.examples} examples, {proven.tokens} tokens, {proven.supervised_tokens} supervised; "
         f"{proven.calls_proven}/{proven.calls} calls proven; dropped {dict(proven.dropped) or 'none'}"
     )
-    show_example(rendered[0], tokenizer, console)
+    show_example(examples[0][1], tokenizer, console)
 
     # 4. Model, LoRA, trainer
     compat.apply()
     transformers.set_seed(training_args.seed)
-    model = load_model(model_args, training_args)
+    model = load_model(model_args, training_args, data_args)
     ordinary = mean_row_length(model)
     trainer = Trainer(
         model=model,
@@ -186,9 +193,12 @@ def main() -> int:
         eval_dataset=validation,
         processing_class=tokenizer,
         peft_config=lora_config(model_args),
+        data_collator=collate if data_args.share_prefixes else None,
     )
     assert trainer.model is not None
     lengthen_rows(trainer.model, ordinary)
+    if data_args.compile_layers:
+        compile_layers(trainer.model, console)
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
     if data_args.max_minutes:
         trainer.budget = TimeBudget(data_args.max_minutes)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from data.sources import filetools
+from data.sources import filetools, scenes
 from data.sources.catalog import CatalogTool, load_catalog, load_chat, load_unserved
 from data.sources.messages import assistant, result, user
 from data.sources.synthetic import compose_missing, compose_request, compose_result
@@ -266,27 +266,34 @@ class Composer:
         else:
             self.chat(messages)
 
-    def transcript(self, kind: str, id_: str) -> Transcript:
-        """One validated transcript of `kind`, with `meta.kind` and the catalogue names of the offered tools."""
+    def transcripts(self, kind: str, id_: str) -> list[Transcript]:
+        """The validated transcripts of one draw of `kind`, with `meta.kind` and the catalogue names of the offered tools.
+
+        One, or of a scene one for each of its requests.
+        """
+        if kind in scenes.KINDS:
+            tools, names, exchanges = scenes.KINDS[kind](self)
+            return [self._transcript(kind, f"{id_}.{at}", tools, names, messages) for at, messages in enumerate(exchanges)]
         if kind in filetools.KINDS:
             tools, messages = filetools.compose(kind, self)
-            names = [tool["function"]["name"] for tool in tools]
-        else:
-            offered: list[Offered] = []
-            messages = []
-            while not messages:
-                offered, messages = getattr(self, kind)()
-            tools, names = [item.schema() for item in offered], [item.tool.name for item in offered]
+            return [self._transcript(kind, id_, tools, [tool["function"]["name"] for tool in tools], messages)]
+        offered: list[Offered] = []
+        messages = []
+        while not messages:
+            offered, messages = getattr(self, kind)()
+        return [self._transcript(kind, id_, [item.schema() for item in offered], [item.tool.name for item in offered], messages)]
+
+    def _transcript(self, kind: str, id_: str, tools: list[Json], names: list[str], messages: list[Json]) -> Transcript:
         meta = {"kind": kind, "split": self.split, "catalog": names}
         row = {"id": id_, "source": "synthetic", "license": "Apache-2.0", "tools": tools, "messages": messages, "meta": meta}
         return Transcript.model_validate(row)
 
 
-KINDS = ("call", "parallel", "unserved", "outside", "missing", "small_talk", "dialogue", *filetools.KINDS)
+KINDS = ("call", "parallel", "unserved", "outside", "missing", "small_talk", "dialogue", *filetools.KINDS, *scenes.KINDS)
 
 
 def generate(split: Split, seed: int, count: int, mix: Mapping[str, float], max_tools: int = 4) -> Iterator[Transcript]:
-    """`count` transcripts of `split`: the kinds in the proportions of `mix`, in a seeded order."""
+    """`count` draws of `split`: the kinds in the proportions of `mix`, in a seeded order. A draw is a transcript, or a scene of several."""
     unknown = sorted(set(mix) - set(KINDS))
     if unknown:
         raise ValueError(f"mix names {', '.join(unknown)}; kinds are {', '.join(KINDS)}")
@@ -296,4 +303,4 @@ def generate(split: Split, seed: int, count: int, mix: Mapping[str, float], max_
     kinds = [kind for kind, share in mix.items() for _ in range(round(count * share / total))]
     rng.shuffle(kinds)
     for index, kind in enumerate(kinds):
-        yield composer.transcript(kind, f"synthetic-{split}-{seed}-{index}")
+        yield from composer.transcripts(kind, f"synthetic-{split}-{seed}-{index}")

@@ -221,28 +221,39 @@ def about_code(composer: Composer) -> tuple[list[Json], list[Json]]:
     return [tool.schema("string")], _ask_about(composer, 12).messages(tool, "call_0")
 
 
-def file_dialogue(composer: Composer) -> tuple[list[Json], list[Json]]:
-    """Several requests over one text tool and one configuration tool: stored, explained, or small talk."""
-    rng = composer.rng
+def offer_pair(composer: Composer) -> tuple[list[Json], tuple[FileTool, FileTool]]:
+    """A text tool and a configuration tool: their schemas in a random order, and the two."""
     text_tool, config_tool = _tool(composer, TEXT_TOOLS), _tool(composer, CONFIG_TOOLS)
-    tools = rng.sample([text_tool.schema("string"), config_tool.schema("object")], 2)
+    return composer.rng.sample([text_tool.schema("string"), config_tool.schema("object")], 2), (text_tool, config_tool)
+
+
+def exchange(composer: Composer, pair: tuple[FileTool, FileTool], id_: str) -> list[Json]:
+    """One request over the pair and its answer: code or settings are stored, code is explained, or small talk."""
+    rng = composer.rng
+    what, (tool, config_tool) = rng.random(), pair
+    if what < 0.35:
+        found = _store_code(composer, tool, rng.choice((6, 10)))
+    elif what < 0.7:
+        tool = config_tool
+        found = _store_config(composer, tool, rng.randint(1, 4))
+    elif what < 0.9:
+        found = _ask_about(composer, 8)
+    else:
+        messages: list[Json] = []
+        composer.chat(messages)
+        return messages
+    return found.messages(tool, id_)
+
+
+def file_dialogue(composer: Composer) -> tuple[list[Json], list[Json]]:
+    """Several requests over one text tool and one configuration tool."""
+    tools, pair = offer_pair(composer)
     messages: list[Json] = []
-    for _ in range(rng.randint(4, 6)):
-        what, tool = rng.random(), text_tool
-        if what < 0.35:
-            exchange = _store_code(composer, tool, rng.choice((6, 10)))
-        elif what < 0.7:
-            tool = config_tool
-            exchange = _store_config(composer, tool, rng.randint(1, 4))
-        elif what < 0.9:
-            exchange = _ask_about(composer, 8)
-        else:
-            composer.chat(messages)
-            continue
+    for _ in range(composer.rng.randint(4, 6)):
         id_ = f"call_{len(messages)}"
-        messages += exchange.messages(tool, id_)
-        if exchange.arguments is not None:
-            messages.append(result(tool.name, {"ok": True}, id_))
+        messages += exchange(composer, pair, id_)
+        if calls := messages[-1].get("tool_calls"):
+            messages.append(result(calls[0]["function"]["name"], {"ok": True}, id_))
     if messages[-1]["role"] == "tool":
         messages.pop()
     return tools, messages

@@ -1,0 +1,80 @@
+"""Scenes: several separate requests over one list of tools, each a transcript of its own.
+
+A request is answered right only by comparing it with the tools: over the same list some requests are served, some are not. Training reads
+the list once for all of them (`share_prefixes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from data.sources import filetools
+from data.sources.messages import assistant, user
+from data.transcript import Json
+
+if TYPE_CHECKING:
+    from data.sources.catalog import CatalogTool
+    from data.sources.dialogue import Composer, Offered
+
+Exchanges = list[list[Json]]
+
+# Shares of a scene's requests; what they leave is small talk
+SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.44, 0.04, 0.30, 0.05, 0.12
+TOOL_COUNTS = {1: 8, 2: 4, 3: 3, 4: 1}
+REQUESTS = (8, 12)
+NEAR_RATE = 0.4  # of declined requests: for a tool of the same domain as one that is offered
+
+
+def _offer(composer: Composer) -> list[Offered]:
+    count = composer.rng.choices(list(TOOL_COUNTS), list(TOOL_COUNTS.values()))[0]
+    focus = composer.focus()
+    return composer.offer([focus, *composer.distractors(focus, min(count, composer.max_tools) - 1)])
+
+
+def _absent(composer: Composer, offered: list[Offered]) -> CatalogTool | None:
+    """A tool that is not offered and whose requests no offered tool serves."""
+    names = {item.tool.name for item in offered}
+    candidates = composer.distractors(composer.rng.choice(offered).tool, 3, NEAR_RATE)
+    return next((tool for tool in candidates if not names & {tool.name, *tool.similar}), None)
+
+
+def _request(composer: Composer, offered: list[Offered], messages: list[Json]) -> None:
+    """One request and the right answer to it."""
+    rng, item = composer.rng, composer.rng.choice(offered)
+    what = rng.random()
+    if what < SERVED:
+        composer.serve(item, messages, finish=False)
+    elif (what := what - SERVED) < TOGETHER:
+        composer.serve_parallel([rng.choice(offered) for _ in range(2)], messages, finish=False)
+    elif (what := what - TOGETHER) < DECLINED:
+        if absent := _absent(composer, offered):
+            composer.decline(absent, offered, messages)
+    elif (what := what - DECLINED) < OUTSIDE:
+        entry = rng.choice(composer.unserved_requests)
+        messages += [user(composer.say(entry["request"])), assistant(composer.refuse(entry["gist"], offered))]
+    elif what - OUTSIDE < UNCLEAR and item.tool.missing:
+        composer.ask(item, messages)
+    else:
+        composer.chat(messages)
+
+
+def scene(composer: Composer) -> tuple[list[Json], list[str], Exchanges]:
+    """Tools, their catalogue names, and the messages of each request."""
+    offered = _offer(composer)
+    exchanges: Exchanges = []
+    for _ in range(composer.rng.randint(*REQUESTS)):
+        messages: list[Json] = []
+        _request(composer, offered, messages)
+        exchanges += [messages] if messages else []
+    return [item.schema() for item in offered], [item.tool.name for item in offered], exchanges
+
+
+def file_scene(composer: Composer) -> tuple[list[Json], list[str], Exchanges]:
+    """Code and settings to be stored or explained over a text tool and a configuration tool."""
+    tools, pair = filetools.offer_pair(composer)
+    exchanges = [filetools.exchange(composer, pair, "call_0") for _ in range(composer.rng.randint(5, 7))]
+    return tools, [tool["function"]["name"] for tool in tools], exchanges
+
+
+KINDS: dict[str, Callable[[Composer], tuple[list[Json], list[str], Exchanges]]] = {"scene": scene, "file_scene": file_scene}
