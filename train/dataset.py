@@ -66,7 +66,9 @@ def render_all(
     title: str,
     quiet: bool = False,
 ) -> tuple[list[tuple[str, Rendered]], Supervision]:
-    """Render and prove every transcript; each example comes with a key that is the same for transcripts which begin alike. One that is longer than `max_length` is dropped whole, never cut.
+    """Render and prove every transcript; each comes with a key that is the same for transcripts which begin alike.
+
+    One that is longer than `max_length` is dropped whole, never cut.
 
     Raises:
         UserError: a call, or the end of a turn, is not supervised as it must be; names the transcript.

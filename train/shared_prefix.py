@@ -14,7 +14,6 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
@@ -24,6 +23,7 @@ from data.sequences import shared_length
 
 NAME = "shared_prefix"  # of the attention implementation
 IGNORED = -100
+QUERIES = 128  # in a block
 
 
 class Tree(NamedTuple):
@@ -99,6 +99,74 @@ def collate(examples: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]
     return {**{name: torch.tensor([values]) for name, values in row.items()}, "spans": torch.tensor(spans)}
 
 
+class Block(NamedTuple):
+    """Some queries and the keys they see: those of the prefix `first` to `last`, then the span's own from `start` up to each query."""
+
+    first: int
+    last: int
+    start: int
+    begin: int
+    end: int
+
+    def seen(self, states: torch.Tensor) -> torch.Tensor:
+        """Of keys or values (heads, n, size) those that the block's last query sees."""
+        own = states[:, self.start : self.end]
+        return torch.cat([states[:, self.first : self.last], own], dim=1) if self.last > self.first else own
+
+    def add(self, total: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Add the gradient of what `seen` returned to that of all."""
+        prefix = self.last - self.first
+        total[:, self.first : self.last] += gradient[:, :prefix]
+        total[:, self.start : self.end] += gradient[:, prefix:]
+
+
+def blocks(spans: torch.Tensor) -> list[Block]:
+    """Each span in blocks of at most `QUERIES` queries, which see few keys in vain."""
+    return [
+        Block(first, last, start, begin, min(begin + QUERIES, end))
+        for start, end, first, last in spans.tolist()
+        for begin in range(start, end, QUERIES)
+    ]
+
+
+class _Attention(torch.autograd.Function):
+    """Attention block by block. Autograd alone would make a tensor of zeros as long as the row for the gradient of each slice.
+
+    Heads that share keys are rows of one product. The attention weights are kept for the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, found: list[Block]) -> torch.Tensor:
+        heads, _, size = query.shape
+        output, weights = torch.empty_like(query), []
+        for block in found:
+            keys = block.seen(key)
+            length = block.end - block.begin
+            rows = query[:, block.begin : block.end].reshape(key.shape[0], -1, size)
+            scores = torch.bmm(rows, keys.transpose(1, 2)).view(heads, length, -1)
+            later = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
+            scores[..., -length:].masked_fill_(later, -torch.inf)
+            weights.append(scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype).view(key.shape[0], -1, keys.shape[1]))
+            output[:, block.begin : block.end] = torch.bmm(weights[-1], block.seen(value)).view(heads, length, size)
+        ctx.blocks = found
+        ctx.save_for_backward(query, key, value, *weights)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
+        query, key, value, *weights = ctx.saved_tensors
+        heads, _, size = query.shape
+        to_query, to_key, to_value = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        for block, weight in zip(ctx.blocks, weights, strict=True):
+            rows, outer = (x[:, block.begin : block.end].reshape(key.shape[0], -1, size) for x in (query, gradients[0]))
+            block.add(to_value, torch.bmm(weight.transpose(1, 2), outer))
+            to_weight = torch.bmm(outer, block.seen(value).transpose(1, 2))
+            to_score = torch._softmax_backward_data(to_weight, weight, -1, weight.dtype)
+            to_query[:, block.begin : block.end] = torch.bmm(to_score, block.seen(key)).view(heads, -1, size)
+            block.add(to_key, torch.bmm(to_score.transpose(1, 2), rows))
+        return to_query, to_key, to_value, None
+
+
 @torch.compiler.disable
 def attention(
     module: torch.nn.Module,
@@ -117,37 +185,8 @@ def attention(
     """
     if spans is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    query = query * (scaling if scaling is not None else query.shape[-1] ** -0.5)
-    parts = []
-    for start, end, first, last in spans.tolist():
-        own = query[0, :, start:end]
-        if start == end:
-            continue
-        if first == last:
-            parts.append(_causal(own, key[0, :, start:end], value[0, :, start:end]))
-        else:
-            keys = torch.cat([key[0, :, first:last], key[0, :, start:end]], dim=1)
-            values = torch.cat([value[0, :, first:last], value[0, :, start:end]], dim=1)
-            parts.append(_branch(own, keys, values))
-    return torch.cat(parts, dim=1).transpose(0, 1)[None].contiguous(), None
-
-
-def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Of (heads, n, size), scaled before; (heads, n, size)."""
-    repeats = query.shape[0] // key.shape[0]
-    key, value = (states.repeat_interleave(repeats, dim=0)[None] for states in (key, value))
-    return scaled_dot_product_attention(query[None], key, value, is_causal=True, scale=1.0)[0]
-
-
-def _branch(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Queries (heads, n, size) over keys (key heads, prefix + n, size): the heads that share keys are read as rows of one product."""
-    heads, length, size = query.shape
-    key_heads, total, _ = key.shape
-    scores = torch.bmm(query.reshape(key_heads, -1, size), key.transpose(1, 2)).view(heads, length, total)
-    later = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
-    scores[..., total - length :].masked_fill_(later, -torch.inf)
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype)
-    return torch.bmm(weights.view(key_heads, -1, total), value).view(heads, length, size)
+    scaled = query[0] * (scaling if scaling is not None else query.shape[-1] ** -0.5)
+    return _Attention.apply(scaled, key[0], value[0], blocks(spans)).transpose(0, 1)[None], None
 
 
 def register() -> str:
