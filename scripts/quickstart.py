@@ -30,8 +30,12 @@ from eval.report import metrics_table
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE_FRACTION = 1 / 8  # the base is measured on every eighth case: it dumps code to the end of each budget
+WHOLE_SECONDS = 29 * 60  # of everything: training gets what the other stages leave of it
+ADAPTER_TO_BASE = 3.4  # how much longer the adapter's evaluation takes than the base's, which is on fewer cases: 2.5 to 3.4 measured
+OTHER_SECONDS = 135  # before and after the training loop itself, export, comparison
+MINUTES = (6.0, 20.0)  # of training, at least and at most
 NOMINAL_MINUTES = 14.0
-USUAL_STEPS = 210  # in the nominal minutes on two cores without native bfloat16
+USUAL_STEPS = 280  # in the nominal minutes on two cores without native bfloat16
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Stage:
 class Quickstart:
     """Runs stages in order, remembers what they took, and skips what is finished."""
 
-    def __init__(self, out: Path, minutes: float, console: Console) -> None:
-        self.out, self.minutes, self.console = out, minutes, console
+    def __init__(self, out: Path, minutes: float | None, console: Console) -> None:
+        self.out, self.asked_minutes, self.console = out, minutes, console
         self.log = out / "stages.json"
         self.keys: dict[str, str] = {}
         self.seconds: dict[str, float] = json.loads(self.log.read_text()) if self.log.is_file() else {}
@@ -61,11 +65,25 @@ class Quickstart:
     def folder(self, name: str) -> Path:
         return self.out / name
 
+    def minutes(self) -> float:
+        """Of training: as asked for, as chosen before, or what is left of half an hour once the base has been evaluated."""
+        chosen = self.out / "minutes.json"
+        if self.asked_minutes is not None:
+            return self.asked_minutes
+        if chosen.is_file():
+            return float(json.loads(chosen.read_text()))
+        if "evaluate base" not in self.seconds:
+            return MINUTES[1]  # nothing that runs before depends on it
+        left = WHOLE_SECONDS - sum(self.seconds.values()) - ADAPTER_TO_BASE * self.seconds["evaluate base"] - OTHER_SECONDS
+        minutes = round(min(max(left / 60, MINUTES[0]), MINUTES[1]), 1)
+        write_json(chosen, minutes)
+        return minutes
+
     def data_config(self) -> Path:
-        """The shipped data config with as many transcripts as the training minutes can use."""
+        """The shipped data config, which is as much as the longest training can use, or less for fewer minutes that were asked for."""
         config = yaml.safe_load((ROOT / "configs/data/quickstart.yaml").read_text())
         source = config["sources"][0]
-        source["train"] = max(20, round(source["train"] * self.minutes / NOMINAL_MINUTES))
+        source["train"] = max(20, round(source["train"] * (self.asked_minutes or MINUTES[1]) / MINUTES[1]))
         path = self.out / "data.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
@@ -80,7 +98,7 @@ class Quickstart:
             "model_name_or_path": base,
             "dataset_dir": data,
             "output_dir": adapter,
-            "max_minutes": self.minutes,
+            "max_minutes": self.minutes(),
             "dtype": dtype,
             "bf16": str(dtype == "bfloat16").lower(),
         }
@@ -143,6 +161,7 @@ class Quickstart:
             "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
             "tokens_trained": training.get("tokens_seen"),
             "steps": training.get("steps"),
+            "minutes": self.minutes(),
             "supervision": training.get("supervision"),
             "dtype": str(compute_dtype()),
         }
@@ -153,9 +172,9 @@ class Quickstart:
             table.add_column(name, justify="right")
         table.add_row(*(f"{value:.0f}" for value in self.seconds.values()), f"{summary['wall_seconds_total']:.0f}")
         self.console.print(table)
-        usual = round(USUAL_STEPS * self.minutes / NOMINAL_MINUTES)
+        usual = round(USUAL_STEPS * (self.asked_minutes or NOMINAL_MINUTES) / NOMINAL_MINUTES)
         if (summary["steps"] or 0) < 0.7 * usual:
-            slow = f"Only {summary['steps']} training steps fitted into {self.minutes:g} minutes, where {usual} are usual"
+            slow = f"Only {summary['steps']} training steps fitted into {self.minutes():g} minutes, where {usual} are usual"
             self.console.print(f"{slow}: these are the figures of an undertrained adapter.", style="yellow", markup=False)
         self.console.print(f"{self.out / 'summary.json'}  {self.out / 'report.html'}  merged model: {self.folder('merged')}", markup=False)
 
@@ -184,7 +203,7 @@ def flat(result: dict[str, Any]) -> dict[str, Any]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=NOMINAL_MINUTES, help="wall-clock budget of training (default %(default)g)")
+    parser.add_argument("--minutes", type=float, help="of training (default: what the other stages leave of half an hour)")
     parser.add_argument("--out", type=Path, default=ROOT / "outputs/quickstart", help="folder to write (default outputs/quickstart)")
     return parser.parse_args()
 
@@ -197,10 +216,10 @@ def main() -> int:
     quickstart = Quickstart(args.out.resolve(), args.minutes, console)
     if setup := os.environ.get("QUICKSTART_SETUP_SECONDS"):
         quickstart.seconds = {"set-up": max(float(setup), quickstart.seconds.get("set-up", 0.0)), **quickstart.seconds}
-    stages = quickstart.stages()
-    for number, stage in enumerate(stages, start=1):
-        quickstart.run(stage, number, len(stages) + 1)
-    console.rule(f"[bold]{len(stages) + 1}/{len(stages) + 1} compare", align="left")
+    total = len(quickstart.stages()) + 1
+    for number in range(1, total):
+        quickstart.run(quickstart.stages()[number - 1], number, total)
+    console.rule(f"[bold]{total}/{total} compare", align="left")
     quickstart.compare()
     quickstart.summarise()
     return 0

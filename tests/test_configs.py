@@ -47,3 +47,8 @@ def test_missing_file_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file") as error:
         parse_arguments(["--config", str(path)])
     assert error.value.place == str(path)
+
+
+def test_trees_and_packing_exclude_each_other() -> None:
+    with pytest.raises(UserError, match="share_prefixes with packing"):
+        parse_arguments(["--config", str(ROOT / "configs/sft/smoke.yaml"), "--share_prefixes", "true", "--packing", "true"])

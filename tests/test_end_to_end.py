@@ -20,7 +20,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from tests.cli import ROOT, launch, run, train
 from tests.toy import toy_tokenizer
 
-MIX = {"call": 4, "unserved": 3, "dialogue": 2, "write_file": 1}
+MIX = {"call": 3, "unserved": 3, "dialogue": 2, "write_file": 1, "scene": 1}
+FAST = ("--share_prefixes", "true", "--frozen_int8", "true")  # as in the quickstart, whose layers are compiled, too
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def paths(work: Path, out: str) -> tuple[str, ...]:
-    return ("--model_name_or_path", str(work / "base"), "--dataset_dir", str(work / "data"), "--output_dir", str(work / out))
+    return ("--model_name_or_path", str(work / "base"), "--dataset_dir", str(work / "data"), "--output_dir", str(work / out), *FAST)
 
 
 class Interrupted(NamedTuple):

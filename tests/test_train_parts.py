@@ -9,12 +9,14 @@ import torch
 import trl.trainer.utils as trl_utils
 from peft import LoraConfig, get_peft_model
 from peft.utils.other import TrainableTokensWrapper
+from rich.console import Console
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.toy import toy_tokenizer
 from train import compat
 from train.base import add_rows
 from train.budget import lr_factor
+from train.layers import compile_layers, decoder_layers, has_compiler
 from train.rows import lengthen_rows, split_rows
 
 
@@ -75,3 +77,26 @@ def test_rows_get_their_own_learning_rate() -> None:
     split_rows(model, optimizer, 1e-2)
     assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 1e-2]
     assert [list(weight.shape) for weight in optimizer.param_groups[1]["params"]] == [[2, 16]]
+
+
+def test_decoder_layers_are_found_under_peft() -> None:
+    assert [type(layer).__name__ for layer in decoder_layers(model_with_rows())] == ["LlamaDecoderLayer"]
+
+
+@pytest.mark.skipif(not has_compiler(), reason="needs a C++ compiler")
+def test_compiled_layers_compute_the_same() -> None:
+    model, ids = model_with_rows(), torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
+    plain = model(input_ids=ids, labels=ids).loss
+    compile_layers(model, Console(quiet=True))
+    compiled = model(input_ids=ids, labels=ids).loss
+    compiled.backward()
+    assert compiled.item() == pytest.approx(plain.item(), rel=1e-5)
+    assert all(weight.grad is not None for name, weight in model.named_parameters() if "lora_A" in name)
+
+
+def test_without_a_compiler_layers_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    model = model_with_rows()
+    compile_layers(model, Console())
+    assert "no C++ compiler" in capsys.readouterr().out
+    assert all(layer._compiled_call_impl is None for layer in decoder_layers(model))

@@ -82,7 +82,10 @@ def collate(examples: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]
     A span is a prefix or a branch: where it begins and ends, and where the prefix that it sees begins and ends. The first is empty, since
     torch.compile makes code of its own for a dimension of 1.
     """
-    ids, labels, positions, spans = [], [], [], [[0, 0, 0, 0]]
+    ids: list[int] = []
+    labels: list[int] = []
+    positions: list[int] = []
+    spans = [[0, 0, 0, 0]]
     for example in examples:
         start = len(ids)
         ids += example["input_ids"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.sources.messages import assistant, result, user
-from data.sources.payloads import Piece, code_pieces, nested_config, spell_config
+from data.sources.payloads import Piece, code_pieces, compact_config, nested_config, spell_config
 from data.split import Split, split_of
 from data.transcript import Json
 
@@ -243,6 +243,20 @@ def exchange(composer: Composer, pair: tuple[FileTool, FileTool], id_: str) -> l
         composer.chat(messages)
         return messages
     return found.messages(tool, id_)
+
+
+def small_exchange(composer: Composer, pair: tuple[FileTool, FileTool]) -> list[Json]:
+    """One request over the pair: a short piece of code or compact settings are stored, or code is explained."""
+    rng = composer.rng
+    what, (text_tool, config_tool) = rng.random(), pair
+    if what < 0.38:
+        return _store_code(composer, text_tool, rng.choice((5, 8, 8, 12))).messages(text_tool, "call_0")
+    if what < 0.82:
+        where, config = rng.choice(CONFIG_NAMES), compact_config(rng, rng.randint(1, 5))
+        return _store(composer, config_tool, _phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, rng)).messages(
+            config_tool, "call_0"
+        )
+    return _ask_about(composer, 8).messages(text_tool, "call_0")
 
 
 def file_dialogue(composer: Composer) -> tuple[list[Json], list[Json]]:

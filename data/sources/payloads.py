@@ -99,6 +99,17 @@ def nested_config(rng: random.Random, depth: int) -> dict[str, Any]:
     return config
 
 
+def compact_config(rng: random.Random, depth: int) -> dict[str, Any]:
+    """Settings nested at most `depth` levels deep in objects and lists of objects, with one or two keys on each level."""
+    config: dict[str, Any] = {key: rng.choice(LEAVES[key]) for key in rng.sample(sorted(LEAVES), rng.choice([1, 1, 2]))}
+    if depth > 1:
+        inner = [compact_config(rng, depth - 1) for _ in range(rng.choice([1, 1, 1, 2]))]
+        config[rng.choice(SECTIONS)] = inner if len(inner) > 1 or rng.random() < 0.2 else inner[0]
+        if rng.random() < 0.4:
+            config[rng.choice(sorted(set(LEAVES) - set(config)))] = rng.choice([1, 20, True, "auto", None, 0.5])
+    return config
+
+
 def depth_of(value: Any) -> int:
     """Levels of nested objects; 0 for a value that is no object."""
     return 1 + max((depth_of(item) for item in value.values()), default=0) if isinstance(value, dict) else 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from data.sources import filetools
 from data.sources.messages import assistant, user
+from data.sources.synthetic import compose_request
 from data.transcript import Json
 
 if TYPE_CHECKING:
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
 Exchanges = list[list[Json]]
 
 # Shares of a scene's requests; what they leave is small talk
-SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.44, 0.04, 0.30, 0.05, 0.12
+SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.42, 0.05, 0.31, 0.05, 0.13
 TOOL_COUNTS = {1: 8, 2: 4, 3: 3, 4: 1}
+NESTED_RATE = 0.4  # of scenes about a tool with nested arguments
 REQUESTS = (8, 12)
 NEAR_RATE = 0.4  # of declined requests: for a tool of the same domain as one that is offered
 
 
 def _offer(composer: Composer) -> list[Offered]:
     count = composer.rng.choices(list(TOOL_COUNTS), list(TOOL_COUNTS.values()))[0]
-    focus = composer.focus()
+    focus = composer.rng.choice(composer.nested_tools if composer.rng.random() < NESTED_RATE else composer.tools)
     return composer.offer([focus, *composer.distractors(focus, min(count, composer.max_tools) - 1)])
 
 
@@ -71,10 +73,31 @@ def scene(composer: Composer) -> tuple[list[Json], list[str], Exchanges]:
 
 
 def file_scene(composer: Composer) -> tuple[list[Json], list[str], Exchanges]:
-    """Code and settings to be stored or explained over a text tool and a configuration tool."""
-    tools, pair = filetools.offer_pair(composer)
-    exchanges = [filetools.exchange(composer, pair, "call_0") for _ in range(composer.rng.randint(5, 7))]
-    return tools, [tool["function"]["name"] for tool in tools], exchanges
+    """Code and settings to be stored or explained, and other requests, over a text tool, a configuration tool, and at times a third."""
+    rng = composer.rng
+    schemas, pair = filetools.offer_pair(composer)
+    names = [tool.name for tool in pair]
+    third = composer.offer([composer.focus()]) if rng.random() < 0.4 else []
+    exchanges: Exchanges = []
+    for _ in range(rng.randint(7, 10)):
+        messages: list[Json] = []
+        if rng.random() > 0.12:
+            messages = filetools.small_exchange(composer, pair)
+        elif third:
+            _request(composer, third, messages)
+        else:
+            messages = _unserved(composer)
+        exchanges += [messages] if messages else []
+    tools = rng.sample([*schemas, *(item.schema() for item in third)], len(schemas) + len(third))
+    return tools, [*names, *(item.tool.name for item in third)], exchanges
+
+
+def _unserved(composer: Composer) -> list[Json]:
+    """A request that file tools do not serve."""
+    tool = composer.rng.choice(composer.tools)
+    composed = compose_request(tool, composer.rng.choice(tool.requests), composer.rng)
+    refusals = [text for text in composer.refusals if "{other}" not in text] or ["I have no tool to {gist}."]
+    return [user(composer.say(composed.text)), assistant(composer.rng.choice(refusals).format(gist=tool.gist))]
 
 
 KINDS: dict[str, Callable[[Composer], tuple[list[Json], list[str], Exchanges]]] = {"scene": scene, "file_scene": file_scene}
