@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedModel, PreTrain
 from transformers.utils.logging import disable_progress_bar
 
 from data.errors import UserError, reported
+from data.memory import keep_freed_memory
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
 from data.tokenizer import load_tokenizer
 from data.wire import form_of, read_ids
@@ -80,24 +82,34 @@ def write_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fold
 
 
 def merge_and_check(
-    args: ExportArguments, manifest: dict[str, Any], tokenizer: PreTrainedTokenizerBase, folder: Path, step: Step
-) -> tuple[Comparison, dict[str, Any]]:
-    """Write the merged model into `folder` and hold it against the unmerged one; only one of the two is in memory at a time."""
-    prompts = gate_prompts(tokenizer, manifest, args.dataset, args.prompts)
+    args: ExportArguments, manifest: dict[str, Any], tokenizer: PreTrainedTokenizerBase, folder: Path, step: Step, beside: Executor
+) -> tuple[Comparison, dict[str, Any], Future[dict[str, str]]]:
+    """Write the merged model into `folder` and hold it against the unmerged one; only one of the two is in memory at a time.
+
+    Prompts and hashes, which need little of a processor, are made `beside`; the hashes of the weights come last.
+    """
+    chosen = beside.submit(gate_prompts, tokenizer, manifest, args.dataset, args.prompts)
     held = holding_dtype(manifest["base"])
     step("load base and adapter")
     model = load_unmerged(manifest["base"], args.adapter, held)
+    prompts = chosen.result()
     step("unmerged model answers")
     said = reference(model, prompts.ids, tokenizer.pad_token_id, args.new_tokens)
     step("merge and write")
     merged = merge(model, getattr(torch, args.dtype))
     write_model(merged, tokenizer, folder, args.shard_size)
+    hashed = beside.submit(weight_hashes, folder)
     del model, merged
     gc.collect()
     step("merged model answers")
     found = compare(load_model(str(folder), held), said)
     refuse(str(args.out), found, args.limits())
-    return found, gate_record(found, args.limits(), prompts, str(held))
+    return found, gate_record(found, args.limits(), prompts, str(held)), hashed
+
+
+def weight_hashes(folder: Path) -> dict[str, str]:
+    """The sha256 of every file of weights in `folder`."""
+    return {path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def describe(
@@ -117,26 +129,27 @@ def describe(
     (folder / "README.md").write_text(card)
 
 
-def identity(manifest: dict[str, Any], tokenizer: PreTrainedTokenizerBase, folder: Path) -> dict[str, Any]:
-    """What both kinds of export record of their origin."""
+def identity(manifest: dict[str, Any], tokenizer: PreTrainedTokenizerBase, folder: Path, weights: dict[str, str]) -> dict[str, Any]:
+    """What both kinds of export record of their origin, and the hashes of their safetensors."""
     return {
         "base": manifest["base"],
         "adapter_sha256": manifest["adapter_sha256"],
         "template_sha256": sha256_text(str(tokenizer.chat_template)),
         "tokenizer_sha256": sha256_file(folder / "tokenizer.json"),
-        "weights_sha256": {path.name: sha256_file(path) for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.gguf")])},
+        "weights_sha256": weights | {path.name: sha256_file(path) for path in folder.glob("*.gguf")},
     }
 
 
 def export_merged(args: ExportArguments, manifest: dict[str, Any], folder: Path, step: Step) -> str:
     """Fill `folder` with the merged model; returns a sentence for the user."""
     tokenizer, _ = load_templates(args.adapter)
-    found, gate = merge_and_check(args, manifest, tokenizer, folder, step)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        found, gate, hashed = merge_and_check(args, manifest, tokenizer, folder, step, beside)
     step("describe and hash")
     describe(args, manifest, tokenizer, folder, found)
     if args.gguf:
         write_gguf(folder, find_converter(args.gguf), args.gguf_type, args.out.absolute().name)
-    fields = identity(manifest, tokenizer, folder)
+    fields = identity(manifest, tokenizer, folder, hashed.result())
     write_manifest(folder, "merged", **fields, dtype=args.dtype, comparison=asdict(found), gate=gate)
     return (
         f"merged and unmerged agree on {found.prompts} prompts: mean KL {found.mean_kl:.2g}, argmax agreement "
@@ -151,12 +164,13 @@ def export_adapter(args: ExportArguments, manifest: dict[str, Any], folder: Path
     copy_adapter(args.adapter, folder, manifest["base"])
     tokenizer.save_pretrained(folder)
     describe(args, manifest, tokenizer, folder, None)
-    write_manifest(folder, "adapter_export", **identity(manifest, tokenizer, folder))
+    write_manifest(folder, "adapter_export", **identity(manifest, tokenizer, folder, weight_hashes(folder)))
     return f"adapter for {manifest['base']}, unmerged"
 
 
 @reported
 def main() -> int:
+    keep_freed_memory()
     args, console = parse(), Console()
     manifest = adapter_manifest(args.adapter)
     check_target(args.out, KINDS, args.force)

@@ -10,7 +10,7 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
 
-def compile_layers(model: torch.nn.Module, console: Console) -> None:
+def compile_layers(model: Any, console: Console) -> None:
     """Compile in place, at the first step; on a CPU without a C++ compiler only say so."""
     device = next(model.parameters()).device.type
     if device == "cpu" and not has_compiler():

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import transformers
 from accelerate import PartialState
+from datasets import Dataset
 from peft import LoraConfig
 from rich.console import Console
 from torch.optim.lr_scheduler import LambdaLR
@@ -22,6 +23,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config, get_quantization_config
 
 from data.errors import UserError, reported
+from data.memory import keep_freed_memory
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
 from data.show import show_example
 from data.tokenizer import attach_template, family_of, load_tokenizer, template_path
@@ -152,8 +154,38 @@ def save(
     )
 
 
+def build_trainer(
+    data_args: DataArguments,
+    training_args: SFTConfig,
+    model_args: ModelConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Dataset,
+    validation: Dataset | None,
+) -> Trainer:
+    """The base with LoRA and its added rows, in a trainer over finished columns."""
+    compat.apply()
+    transformers.set_seed(training_args.seed)
+    model = load_model(model_args, training_args, data_args)
+    ordinary = mean_row_length(model)
+    trainer = Trainer(
+        model=model,
+        args=training_args,
+        train_dataset=train,
+        eval_dataset=validation,
+        processing_class=tokenizer,
+        peft_config=lora_config(model_args),
+        data_collator=collate if data_args.share_prefixes else None,
+    )
+    assert trainer.model is not None
+    lengthen_rows(trainer.model, ordinary)
+    trainer.embedding_learning_rate = data_args.embedding_learning_rate
+    return trainer
+
+
 @reported
 def main() -> int:
+    keep_freed_memory()
+
     # 1. What is asked for, and whether it can be resumed
     data_args, training_args, model_args = parse_arguments()
     checkpoint = last_checkpoint(training_args)
@@ -182,24 +214,9 @@ def main() -> int:
     show_example(examples[0][1], tokenizer, console)
 
     # 4. Model, LoRA, trainer
-    compat.apply()
-    transformers.set_seed(training_args.seed)
-    model = load_model(model_args, training_args, data_args)
-    ordinary = mean_row_length(model)
-    trainer = Trainer(
-        model=model,
-        args=training_args,
-        train_dataset=train,
-        eval_dataset=validation,
-        processing_class=tokenizer,
-        peft_config=lora_config(model_args),
-        data_collator=collate if data_args.share_prefixes else None,
-    )
-    assert trainer.model is not None
-    lengthen_rows(trainer.model, ordinary)
+    trainer = build_trainer(data_args, training_args, model_args, tokenizer, train, validation)
     if data_args.compile_layers:
         compile_layers(trainer.model, console)
-    trainer.embedding_learning_rate = data_args.embedding_learning_rate
     if data_args.max_minutes:
         trainer.budget = TimeBudget(data_args.max_minutes)
         trainer.add_callback(trainer.budget)

@@ -12,6 +12,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from data.memory import keep_freed_memory
 from eval.backends.decode import Decoder
 from eval.backends.hashes import hashes
 from eval.backends.protocol import Decoding, Request
@@ -56,6 +57,7 @@ class TransformersBackend:
     ) -> TransformersBackend:
         """Load the base and merge the adapter into it in memory: the same weights that an export would write."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        keep_freed_memory()
         loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=dtype)
         loaded = loaded.to(device)
         if adapter:
