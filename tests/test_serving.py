@@ -98,7 +98,7 @@ def test_what_was_found_before_the_server_died_is_kept(
             bench.client.card()
 
         monkeypatch.setattr("eval.serving.__main__.CHECKS", {"dies": dies, "readings": CHECKS["readings"]})
-        assert measure(one, False, "", tmp_path) == 2
+        assert measure(one, False, [], tmp_path) == 2
     dead, left = json.loads((tmp_path / "serving.json").read_text())["checks"]
     assert dead["right"]
     assert "no server answers" in dead["failures"][0]["found"]
