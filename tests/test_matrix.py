@@ -21,6 +21,7 @@ from eval.serving.bench import Bench, Sizes
 from eval.serving.cells import Cell, cell, pair_of
 from eval.serving.client import Client, Gone
 from eval.serving.local_vllm import NotStarted, ended_by_sigterm, serving
+from eval.serving.outcome import Outcome
 from eval.serving.scripted import Scripted, scripted
 from tests.fake_openai import fake_server
 from tests.toy import toy_tokenizer
@@ -37,11 +38,12 @@ def bench(url: str, tokenizer: Any) -> Bench:
     return Bench(Client(url, "m"), tokenizer, read_ids(tokenizer), "elsewhere", Sizes(), QUIET)
 
 
-def cells(tokenizer: Any, fault: str = "") -> dict[tuple[str, str], Cell]:
+def cells(tokenizer: Any, fault: str = "", outcome: Outcome | None = None) -> dict[tuple[str, str], Cell]:
     with fake_server(tokenizer, fault) as url:
         one = bench(url, tokenizer)
         asked = forced.sayable(one, scripted(tokenizer, one.wire))
-        return {(case.situation, case.mode): found for case, found in zip(asked, forced.spoken(one, asked), strict=True)}
+        found = forced.spoken(one, asked, outcome or Outcome("scripted ids"))
+        return {(case.situation, case.mode): cell for case, cell in zip(asked, found, strict=True)}
 
 
 def test_scripted_ids_are_asked_for_after_our_own_prompts(toy: PreTrainedTokenizerBase) -> None:
@@ -62,6 +64,15 @@ def test_scripted_ids_are_asked_for_after_our_own_prompts(toy: PreTrainedTokeniz
 )
 def test_what_a_server_does_wrong_is_in_the_cell(toy: PreTrainedTokenizerBase, fault: str, situation: str, why: str) -> None:
     assert cells(toy, fault)[situation, "no-think"].why.startswith(why)
+
+
+def test_what_a_server_made_of_a_case_is_told_in_full(toy: PreTrainedTokenizerBase) -> None:
+    outcome = Outcome("scripted ids")
+    cells(toy, "wrong parser", outcome)
+    told = {failure.place: failure for failure in outcome.failures}["tool named with quotes and emoji, no-think, streamed"]
+    assert told.found.startswith("the server lost a call: calls none; content")
+    assert 'calls tool "quoted" 🛠️({"city": "Zürich 🏔️"})' in told.expected
+    assert outcome.total == 66
 
 
 def test_server_that_ignores_the_ids_is_told(toy: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,6 +115,13 @@ def test_tool_named_with_quotes_and_emoji(toy: PreTrainedTokenizerBase) -> None:
             assert [(call.name, json.loads(call.arguments)) for call in reply.calls] == [(NAME, {"city": "Rome 🏛️"})]
 
 
+def test_blank_completions_are_counted_apart(toy: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every parser reads nothing right: a model that says nothing proves nothing of its server."""
+    assert "blank" not in outcomes(toy)["readings"].note
+    monkeypatch.setattr("tests.fake_openai.answered", lambda tokenizer, body: tokenizer.encode(" <|im_end|>", add_special_tokens=False))
+    assert outcomes(toy)["readings"].note == "native calls in 0 of 8 completions; 8 blank"
+
+
 def test_refusal_is_not_a_broken_connection(toy: PreTrainedTokenizerBase) -> None:
     with fake_server(toy) as url, pytest.raises(Refused, match="cannot guarantee"):
         Client(url, "m").chat(Ask([user("Hi")], [WEATHER], options={"tool_choice": "required"}))

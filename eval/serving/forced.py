@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from data.sources.messages import user
-from eval.serving.agreement import disagreement
+from eval.serving.agreement import disagreement, failure_of
 from eval.serving.bench import Bench
 from eval.serving.cells import Cell, cell
 from eval.serving.client import Ask, Gone, ServerFault, Unsupported
+from eval.serving.outcome import Failure, Outcome
 from eval.serving.scripted import REQUEST, TOOLS, Scripted
+from eval.serving.tokens import prompt_failure
 
 PLUGIN = Path(__file__).with_name("plugin")
+OTHER = "said other ids than it was made to"
 FLAGS = ("--logits-processors", "forced_ids:ForcedIds")
 
 
@@ -25,29 +29,40 @@ def sayable(bench: Bench, cases: Sequence[Scripted]) -> list[Scripted]:
     return [case for case in cases if case.prompt == bench.prompt(ask_of(case))]
 
 
-def spoken(bench: Bench, cases: Sequence[Scripted]) -> list[Cell]:
-    """A cell for each case, from one request that is answered whole and one that is streamed."""
-    wrong: dict[tuple[int, bool], str] = {}
+class Answer(NamedTuple):
+    """What a server did wrong with one case, in a word as a cell has it and in full; neither where it was right."""
+
+    why: str
+    failure: Failure | None
+
+
+def spoken(bench: Bench, cases: Sequence[Scripted], outcome: Outcome) -> list[Cell]:
+    """A cell for each case, from one request that is answered whole and one that is streamed; what was wrong goes into `outcome`."""
+    answers: dict[tuple[int, bool], Answer] = {}
 
     def ask(probe: tuple[int, bool]) -> None:
         number, streamed = probe
-        wrong[probe] = _wrong(bench, cases[number], streamed)
+        answers[probe] = _answer(bench, cases[number], streamed)
 
-    for _ in bench.side_by_side("scripted", [(number, way) for number in range(len(cases)) for way in (False, True)], ask):
+    probes = [(number, streamed) for number in range(len(cases)) for streamed in (False, True)]
+    for _ in bench.side_by_side(outcome.name, probes, ask):
         pass
-    return [cell(wrong[number, False], wrong[number, True]) for number in range(len(cases))]
+    for probe in probes:
+        outcome.count(answers[probe].failure)
+    return [cell(answers[number, False].why, answers[number, True].why) for number in range(len(cases))]
 
 
-def _wrong(bench: Bench, case: Scripted, streamed: bool) -> str:
-    """What the server did wrong, or nothing. An HTTP 500 in the parser is an outcome; a server that is gone is none."""
+def _answer(bench: Bench, case: Scripted, streamed: bool) -> Answer:
+    """An HTTP 500 in the parser is an outcome; a server that is gone is none."""
+    ask, place = ask_of(case), f"{case.situation}, {case.mode}, {'streamed' if streamed else 'whole'}"
     try:
-        reply = bench.answer(ask_of(case), streamed)
+        reply = bench.answer(ask, streamed)
     except (Gone, Unsupported):
         raise
     except ServerFault as fault:
-        return f"raised {fault.found[:120]}"
+        return Answer(f"raised {fault.found[:120]}", Failure.of(fault))
     if reply.measurable and reply.ids != case.output:
-        return "said other ids than it was made to"
-    if reply.prompt_ids not in (None, case.prompt):
-        return "another prompt"
-    return str(disagreement(reply, case.strict) or "")
+        return Answer(OTHER, Failure(place, OTHER, "the ids of the request", f"start the server with {' '.join(FLAGS)}"))
+    if reply.prompt_ids is not None and (failure := prompt_failure(place, case.prompt, reply.prompt_ids, bench.tokenizer)):
+        return Answer("another prompt", failure)
+    return Answer(str(disagreement(reply, case.strict) or ""), failure_of(place, reply, case.strict))

@@ -115,9 +115,9 @@ def ask_live(python: str, model: Path, folder: str, pair: Pair, cases: Sequence[
 
 def _answers(bench: Bench, cases: Sequence[Scripted]) -> tuple[dict[tuple[str, str], Cell], list[Outcome]]:
     try:
-        asked = forced.sayable(bench, cases)
-        cells = forced.spoken(bench, asked)
-        return {(case.situation, case.mode): one for case, one in zip(asked, cells, strict=True)}, run(bench, LIVE)
+        asked, scripted_ids = forced.sayable(bench, cases), Outcome("scripted ids")
+        cells = forced.spoken(bench, asked, scripted_ids)
+        return {(case.situation, case.mode): one for case, one in zip(asked, cells, strict=True)}, [scripted_ids, *run(bench, LIVE)]
     finally:
         bench.client.close()
 
