@@ -13,6 +13,7 @@ from data.response import read_response
 from data.wire import read_ids
 
 CONTEXT = 2048
+FORCED = "forced_ids"  # field of vllm_xargs, as our plugin reads it in vLLM
 
 
 def rendered(tokenizer: Any, body: dict[str, Any]) -> list[int]:
@@ -31,7 +32,9 @@ def rendered(tokenizer: Any, body: dict[str, Any]) -> list[int]:
 
 
 def answered(tokenizer: Any, body: dict[str, Any]) -> list[int]:
-    """A model that calls the first tool on offer for a user's request, and answers a result with text."""
+    """A model that calls the first tool on offer for a user's request, and answers a result with text; or says the ids that it is told."""
+    if forced := body.get("vllm_xargs", {}).get(FORCED):
+        return forced
     wire = read_ids(tokenizer).form
     said = "Done."
     if body.get("tools") and body["messages"][-1]["role"] == "user" and body.get("tool_choice") != "none":
@@ -80,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
              "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)}}
             for i, call in enumerate(strict.calls)
         ]  # fmt: skip
-        return {"content": strict.content or None, "tool_calls": calls}
+        return {"content": strict.content or None, "reasoning": strict.reasoning, "tool_calls": calls}
 
     def whole(self, body: dict[str, Any]) -> None:
         ids = answered(self.tokenizer, body)
@@ -94,14 +97,13 @@ class Handler(BaseHTTPRequestHandler):
     def stream(self, body: dict[str, Any]) -> None:
         ids = answered(self.tokenizer, body)
         read = self.reading(ids)
-        events = [
-            {"prompt_token_ids": rendered(self.tokenizer, body), "choices": [{"delta": {"content": read["content"]}, "token_ids": ids[:2]}]}
-        ]
+        said = {name: read.get(name) for name in ("content", "reasoning")}
+        events = [{"prompt_token_ids": rendered(self.tokenizer, body), "choices": [{"delta": said, "token_ids": ids[:2]}]}]
         for call in read["tool_calls"]:
             text = call["function"]["arguments"]
             for piece in (
                 {**call, "function": {**call["function"], "arguments": text[:5]}},
-                {"index": 0, "function": {"arguments": text[5:]}},
+                {"index": call["index"], "function": {"arguments": text[5:]}},
             ):
                 events.append({"choices": [{"delta": {"tool_calls": [piece]}}]})
         events.append({"choices": [{"delta": {}, "token_ids": ids[2:], "finish_reason": "stop"}]})

@@ -23,7 +23,7 @@ from train.adapter_export import check_servable, largest_rank
 from train.export import generation_config
 from train.export_arguments import parse
 from train.gate_prompts import choose, gate_prompts, held_out
-from train.gguf_file import find_converter, template_in, write_gguf
+from train.gguf_file import check_imports, find_converter, template_in, write_gguf
 from train.hub import push
 from train.model_card import model_card
 from train.provenance import base_licence, measured
@@ -142,6 +142,12 @@ def test_bad_conversion_is_refused(template: str, told: str, tmp_path: Path) -> 
 def test_absent_converter_is_told() -> None:
     with pytest.raises(UserError, match="clone llama"):
         find_converter("convert_of_nowhere.py")
+
+
+def test_what_the_converter_imports_is_asked_for_before_the_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("train.gguf_file.IMPORTED", "no_such_package")
+    with pytest.raises(UserError, match="no_such_package is not installed"):
+        check_imports()
 
 
 class Hub:

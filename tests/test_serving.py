@@ -98,7 +98,7 @@ def test_what_was_found_before_the_server_died_is_kept(
             bench.client.card()
 
         monkeypatch.setattr("eval.serving.__main__.CHECKS", {"dies": dies, "readings": CHECKS["readings"]})
-        assert measure(one, False, "", tmp_path) == 2
+        assert measure(one, False, [], tmp_path) == 2
     dead, left = json.loads((tmp_path / "serving.json").read_text())["checks"]
     assert dead["right"]
     assert "no server answers" in dead["failures"][0]["found"]
@@ -113,6 +113,13 @@ def test_tool_named_with_quotes_and_emoji(toy: PreTrainedTokenizerBase) -> None:
             reply = one.answer(ask, streamed)
             assert one.judged("here", ask, reply) is None
             assert [(call.name, json.loads(call.arguments)) for call in reply.calls] == [(NAME, {"city": "Rome 🏛️"})]
+
+
+def test_blank_completions_are_counted_apart(toy: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every parser reads nothing right: a model that says nothing proves nothing of its server."""
+    assert "blank" not in outcomes(toy)["readings"].note
+    monkeypatch.setattr("tests.fake_openai.answered", lambda tokenizer, body: tokenizer.encode(" <|im_end|>", add_special_tokens=False))
+    assert outcomes(toy)["readings"].note == "native calls in 0 of 8 completions; 8 blank"
 
 
 def test_refusal_is_not_a_broken_connection(toy: PreTrainedTokenizerBase) -> None:

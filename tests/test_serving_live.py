@@ -1,6 +1,7 @@
 """A real vLLM, started by `scripts/serve_vllm.sh` with an export's own flags, passes every check; skipped where vLLM's environment is not.
 
-The export is SMOLLORA_MERGED or the quickstart's; without either, one of the embedded base that was trained for two steps.
+The export is SMOLLORA_MERGED or the quickstart's; without either, one of the embedded base that was trained for two steps. A small random
+model with SmolLM3's tokenizer is served, too: its template's prompts, and how its calls are read, which it is made to say.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import yaml
 
 from eval.serving.local_vllm import free_port
 from tests.cli import ROOT, run
+from tests.conftest import SMOLLM3
+from tests.smollm3 import small_model
 from tests.vllm import HINT, vllm_python
 
 PYTHON = vllm_python()
@@ -97,3 +100,38 @@ def test_the_inspector_tells_what_became_of_a_call(server: Server) -> None:
     found = json.loads(told)
     assert found["verdict"] in ("native", "none")
     assert found["completion"]
+
+
+@pytest.fixture(scope="module")
+def smollm3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not (SMOLLM3 / "tokenizer.json").is_file():
+        pytest.skip(f"SmolLM3's tokenizer.json is not in {SMOLLM3}")
+    folder = tmp_path_factory.mktemp("smollm3")
+    run("-m", "train.base", "--name", str(small_model(folder / "random")), "--out", str(folder / "base"), "--dtype", "float32")
+    return folder / "base"
+
+
+def test_smollm3s_template_in_a_live_server(smollm3: Path, tmp_path: Path) -> None:
+    server, checks = Server(smollm3, tmp_path / "log"), ("prompt", "wire", "template")
+    try:
+        named = [part for check in checks for part in ("--only", check)]
+        text = run("-m", "eval.serving", "--base-url", server.url, "--model", str(smollm3), "--out", str(tmp_path), *named)
+    finally:
+        server.stop()
+    found = json.loads((tmp_path / "serving.json").read_text())
+    right = {check["check"]: (check["right"], check["total"]) for check in found["checks"]}
+    assert right == {"prompt ids": (200, 200), "wire tokens are one id": (8, 8), "template and tokenizer": (4, 4)}, text
+
+
+def test_a_live_server_reads_scripted_ids_as_its_parsers_do(smollm3: Path, tmp_path: Path) -> None:
+    """hermes reads the text and hf the ids: the end of the turn is in the ids alone."""
+    assert PYTHON
+    pairs = ("--pair", "hf+hf", "--pair", "hermes+none")
+    run("-m", "eval.serving", "--matrix", *pairs, "--model", str(smollm3), "--vllm-python", PYTHON, "--out", str(tmp_path))
+    found = json.loads((tmp_path / "matrix.json").read_text())
+    driven, live = ({(row["situation"], row["mode"]): row["cells"] for row in found[name]} for name in ("driven", "live_scripted"))
+    assert len(live) == 33
+    assert live == {key: driven[key] for key in live}
+    wrong = {situation for (situation, _), (hf, _) in live.items() if not (hf["whole"] and hf["streamed"])}
+    assert wrong == {"closing token inside an argument"}
+    assert live["text", "no-think"][1]["whole"]

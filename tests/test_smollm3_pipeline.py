@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
-from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
 from tests.cli import launch, run
 from tests.conftest import SMOLLM3
+from tests.smollm3 import small_model
+from train.gguf_file import find_converter, template_in, write_gguf
 
 pytestmark = pytest.mark.skipif(not (SMOLLM3 / "tokenizer.json").is_file(), reason=f"SmolLM3's tokenizer.json is not in {SMOLLM3}")
 
@@ -20,14 +20,7 @@ pytestmark = pytest.mark.skipif(not (SMOLLM3 / "tokenizer.json").is_file(), reas
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("smollm3")
-    shape = json.loads((SMOLLM3 / "config.json").read_text())
-    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2}
-    layers = {"no_rope_layers": [1, 1, 1, 0], "layer_types": ["full_attention"] * 4}
-    torch.manual_seed(0)
-    model = SmolLM3ForCausalLM(SmolLM3Config(**{**shape, **small, **layers}))
-    model.to(torch.float32).save_pretrained(folder / "model")
-    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
-        shutil.copyfile(SMOLLM3 / name, folder / "model" / name)
+    small_model(folder / "model")
     source = {"type": "synthetic", "train": 12, "validation": 6, "max_tools": 1, "mix": {"call": 2, "unserved": 1, "parallel": 1}}
     (folder / "data.yaml").write_text(yaml.safe_dump({"sources": [source]}))
     run("-m", "data.build", "--config", str(folder / "data.yaml"), "--out", str(folder / "data"))
@@ -60,3 +53,10 @@ def test_its_own_template_stops_the_run(work: Path) -> None:
     text = launch(*paths(work, "stock"), "--chat_template_path", "data/templates/smollm3/upstream.jinja", status=1)
     assert "the chat template does not supervise tool calls" in text
     assert not (work / "stock/manifest.json").exists()
+
+
+@pytest.mark.skipif("SMOLLORA_GGUF_CONVERTER" not in os.environ, reason="SMOLLORA_GGUF_CONVERTER does not name llama.cpp's converter")
+def test_llama_cpps_converter_keeps_the_template_byte_for_byte(work: Path) -> None:
+    run("-m", "train.base", "--name", str(work / "model"), "--out", str(work / "base"))
+    made = write_gguf(work / "base", find_converter(os.environ["SMOLLORA_GGUF_CONVERTER"]), "f32", "small")
+    assert template_in(made) == (work / "base/chat_template.jinja").read_bytes().decode()

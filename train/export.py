@@ -29,7 +29,7 @@ from data.wire import form_of, read_ids
 from train.adapter_export import check_servable, copy_adapter, largest_rank, read_config
 from train.export_arguments import ExportArguments, parse
 from train.gate_prompts import gate_prompts
-from train.gguf_file import find_converter, write_gguf
+from train.gguf_file import check_imports, find_converter, write_gguf
 from train.hub import push
 from train.merge import holding_dtype, load_model, load_unmerged, merge
 from train.merge_gate import Comparison, compare, gate_record, reference, refuse
@@ -176,6 +176,7 @@ def main() -> int:
     check_target(args.out, KINDS, args.force)
     if args.gguf:
         find_converter(args.gguf)
+        check_imports()
     disable_progress_bar()
     columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     with staged(args.out) as folder, Progress(*columns, console=console, transient=True) as progress:

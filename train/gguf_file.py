@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib import util
 from pathlib import Path
 
 from data.errors import UserError
 
 CONVERTER = "convert_hf_to_gguf.py"
+IMPORTED = "sentencepiece"  # by the converter for every Llama and SmolLM3, also where the tokenizer is none of its
 TEMPLATE_KEY = "tokenizer.chat_template"  # GGUF specification, section "Chat template"
 
 
@@ -19,6 +21,13 @@ def find_converter(given: str) -> Path:
     if not found:
         raise UserError("--gguf", f"no {given}", f"llama.cpp's {CONVERTER}", f"clone llama.cpp, then --gguf PATH/TO/llama.cpp/{CONVERTER}")
     return Path(found)
+
+
+def check_imports() -> None:
+    """Asked for before the merge: the converter imports it late, when all else is done."""
+    if util.find_spec(IMPORTED) is None:
+        found = f"the package {IMPORTED} is not installed"
+        raise UserError("--gguf", found, "the converter imports it", f"python -m pip install {IMPORTED}")
 
 
 def write_gguf(folder: Path, converter: Path, outtype: str, name: str) -> Path:
@@ -31,7 +40,7 @@ def write_gguf(folder: Path, converter: Path, outtype: str, name: str) -> Path:
         raise UserError(
             str(converter), f"exit status {done.returncode}: {said[-1]}", f"a file {out.name}", f"run it by hand: {' '.join(command)}"
         )
-    if template_in(out) != (folder / "chat_template.jinja").read_text():
+    if (template_in(out) or "").encode() != (folder / "chat_template.jinja").read_bytes():
         raise UserError(str(out), "another chat template, or none", "that of the exported tokenizer", f"update llama.cpp's {CONVERTER}")
     return out
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from data.errors import UserError, reported
 from eval.serving.bench import Bench, Sizes
-from eval.serving.checks import CHECKS, SITUATIONS, bench_for, failed, run, write
-from eval.serving.matrix import run_matrix
+from eval.serving.cells import pair_of
+from eval.serving.checks import CHECKS, SITUATIONS, Check, bench_for, failed, run, write
+from eval.serving.matrix import PAIRS, run_matrix
 from eval.serving.page import outcomes_table, show_failures
 
 
@@ -30,20 +32,26 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--matrix", action="store_true", help="start vLLM with each pair of parsers instead")
     parser.add_argument("--vllm-python", help="with --matrix: the Python of the environment that has vLLM")
     parser.add_argument("--driven-only", action="store_true", help="with --matrix: drive the parsers without starting a server")
-    parser.add_argument("--only", default="", help="run only the checks whose name begins so, such as save_config")
+    parser.add_argument("--pair", action="append", default=[], help="with --matrix: only this pair, as hf+hf or hermes+none; repeatable")
+    parser.add_argument("--only", action="append", default=[], help="only checks whose name begins so, such as save_config; repeatable")
     for name, value in vars(Sizes()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=value, help="(default %(default)s)")
     return parser.parse_args()
 
 
-def measure(bench: Bench, situations: bool, only: str, out: Path) -> int:
-    """Run the checks, or the situations, whose name begins with `only`; write and show what was found."""
-    known = SITUATIONS if situations else CHECKS
-    chosen = {name: check for name, check in known.items() if name.startswith(only)}
-    if not chosen:
-        raise UserError("--only", repr(only), f"the beginning of one of {', '.join(known)}", "leave it out to run all")
+def chosen(known: Mapping[str, Check], only: Sequence[str]) -> Mapping[str, Check]:
+    """The checks whose name begins with one of `only`; all of them where there is none."""
+    for start in only:
+        if not any(name.startswith(start) for name in known):
+            raise UserError("--only", repr(start), f"the beginning of one of {', '.join(known)}", "leave it out to run all")
+    return {name: check for name, check in known.items() if not only or name.startswith(tuple(only))}
+
+
+def measure(bench: Bench, situations: bool, only: Sequence[str], out: Path) -> int:
+    """Run the checks, or the situations, whose name begins with one of `only`; write and show what was found."""
+    checks = chosen(SITUATIONS if situations else CHECKS, only)
     engine = bench.client.engine  # asked while the server is there
-    outcomes = run(bench, chosen)
+    outcomes = run(bench, checks)
     write(out / ("situations.json" if situations else "serving.json"), bench, outcomes)
     bench.console.print(outcomes_table(f"{bench.client.model} at {bench.client.root}, {engine.name} {engine.version}", outcomes))
     show_failures(bench.console, outcomes)
@@ -57,7 +65,8 @@ def main() -> int:
     if args.matrix:
         if not args.vllm_python:
             raise UserError("--matrix", "no --vllm-python", "the Python of an environment that has vLLM", "scripts/serve_vllm.sh makes one")
-        return run_matrix(Path(args.model), args.vllm_python, args.tokenizer, args.out, console, live=not args.driven_only)
+        pairs = [pair_of(text) for text in args.pair] or PAIRS
+        return run_matrix(Path(args.model), args.vllm_python, args.tokenizer, args.out, console, not args.driven_only, pairs)
     if not args.base_url:
         raise UserError("arguments", "no --base-url", "the address of a running server", "scripts/serve_vllm.sh starts one and prints it")
     sizes = Sizes(**{name: getattr(args, name) for name in vars(Sizes())})

@@ -80,13 +80,16 @@ class Bench:
             ThreadPoolExecutor(workers) as pool,
         ):
             task = progress.add_task(title, total=len(items))
-            for future in as_completed([pool.submit(_caught, work, item) for item in items]):
-                result = future.result()
-                if isinstance(result, Gone | Unsupported):
-                    pool.shutdown(cancel_futures=True)
-                    raise result
-                progress.advance(task)
-                yield result
+            try:
+                for future in as_completed([pool.submit(_caught, work, item) for item in items]):
+                    result = future.result()
+                    if isinstance(result, Gone | Unsupported):
+                        raise result
+                    progress.advance(task)
+                    yield result
+            except BaseException:  # also Ctrl-C: without this the pool would first send all that waits
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def _caught(work: Callable[[Item], Any], item: Item) -> Any:

@@ -1,7 +1,7 @@
 """Which pair of vLLM's parsers reads which situation right: `--matrix --model DIR --vllm-python P`.
 
-Two kinds of rows, told apart: *driven* rows hand scripted ids to the parser classes as the server builds them, so that no situation
-depends on what a model happens to emit; *live* rows come from a server that was started with the pair.
+Two kinds of rows, told apart: *driven* rows hand scripted ids to the parser classes as the server builds them; *live* rows come from a
+server that was started with the pair and is made to say the same ids (`eval.serving.forced`), and then what its own model emits.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -22,15 +24,17 @@ from data.response import Response
 from data.tokenizer import load_tokenizer
 from data.transcript import Json
 from data.wire import read_ids
-from eval.serving import reading, turns
+from eval.serving import forced, reading, turns
 from eval.serving.agreement import disagreement
-from eval.serving.bench import Sizes
+from eval.serving.bench import Bench, Sizes
+from eval.serving.cells import Cell, Pair, cell, cell_table, label, plain, table
 from eval.serving.checks import bench_for, run
-from eval.serving.local_vllm import ENVIRONMENT, NotStarted, flags, serving
+from eval.serving.client import ServerFault
+from eval.serving.local_vllm import ENVIRONMENT, NotStarted, ended_by_sigterm, flags, serving
+from eval.serving.outcome import Outcome
 from eval.serving.reply import Reply, ServedCall
 from eval.serving.scripted import Scripted, scripted
 
-Pair = tuple[str, str | None]
 PAIRS: tuple[Pair, ...] = (
     ("hf", "hf"),
     ("hf", None),
@@ -44,20 +48,20 @@ LIVE = {"readings": reading.readings, "tool_choice": turns.choices}
 LIVE_SIZES = Sizes(prompts=12, max_tokens=160)
 
 
-class Cell(NamedTuple):
-    """Whether one pair read one situation right: at once, and streamed in chunks of any size; `why` names what it did wrong."""
+@dataclass(frozen=True)
+class Live:
+    """One server: how long its start and its requests took, why it refused the pair or broke, and what it read how."""
 
-    whole: bool
-    streamed: bool
-    why: str
+    pair: Pair
+    refused: str = ""
+    start_seconds: float = 0.0
+    seconds: float = 0.0
+    cells: dict[tuple[str, str], Cell] = field(default_factory=dict)
+    outcomes: Sequence[Outcome] = ()
 
-    def __str__(self) -> str:
-        names = {(True, True): "✓", (True, False): "whole only", (False, True): "streamed only", (False, False): "✗"}
-        return names[self.whole, self.streamed]
-
-
-def label(pair: Pair) -> str:
-    return f"{pair[0]} + {pair[1] or 'none'}"
+    def to_json(self) -> Json:
+        times = {"start_seconds": round(self.start_seconds, 1), "seconds": round(self.seconds, 1)}
+        return {"pair": label(self.pair), "refused": self.refused or None, **times, "checks": [one.to_json() for one in self.outcomes]}
 
 
 def drive(python: str, folder: str, pairs: Sequence[Pair], cases: Sequence[Scripted]) -> list[Json]:
@@ -70,10 +74,9 @@ def drive(python: str, folder: str, pairs: Sequence[Pair], cases: Sequence[Scrip
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def cell(readings: Sequence[Json], case: Scripted) -> Cell:
+def driven_cell(readings: Sequence[Json], case: Scripted) -> Cell:
     """Judge one pair's readings of one case: at once, id by id, in chunks."""
-    whole, *pieces = [_wrong(one, case.strict, case.output) for one in readings]
-    return Cell(not whole, not any(pieces), next((why for why in (whole, *pieces) if why), ""))
+    return cell(*(_wrong(one, case.strict, case.output) for one in readings))
 
 
 def _wrong(one: Json, strict: Response, ids: list[int]) -> str:
@@ -89,71 +92,97 @@ def driven_rows(results: Sequence[Json], cases: Sequence[Scripted]) -> list[Json
         {
             "situation": case.situation,
             "mode": case.mode,
-            "cells": [None if "refused" in result else cell(result["readings"][number], case) for result in results],
+            "cells": [None if "refused" in result else driven_cell(result["readings"][number], case) for result in results],
         }
         for number, case in enumerate(cases)
     ]
 
 
-def live_row(python: str, model: Path, pair: Pair, out: Path, console: Console) -> Json:
-    """One server with the pair: whether it starts, and how it does in `LIVE`."""
-    log = out / f"vllm-{pair[0]}-{pair[1] or 'none'}.log"
+def ask_live(python: str, model: Path, folder: str, pair: Pair, cases: Sequence[Scripted], out: Path, console: Console) -> Live:
+    """One server with the pair: whether it starts, how it reads what it is made to say, and how it does in `LIVE`."""
+    log, began = out / f"vllm-{pair[0]}-{pair[1] or 'none'}.log", time.monotonic()
     try:
-        with serving(python, model, flags(pair), log, console) as url:
-            bench = bench_for(url, str(model), str(model), LIVE_SIZES, console)
-            outcomes = run(bench, LIVE)
-            bench.client.close()
+        with serving(python, model, [*flags(pair), *forced.FLAGS], log, console, forced.PLUGIN) as url:
+            started = time.monotonic()
+            bench = bench_for(url, str(model), folder, LIVE_SIZES, console)
+            cells, outcomes = _answers(bench, cases)
     except NotStarted as error:
-        return {"pair": label(pair), "refused": error.found, "checks": []}
-    return {"pair": label(pair), "refused": None, "checks": [outcome.to_json() for outcome in outcomes]}
+        return Live(pair, error.found, time.monotonic() - began)
+    except ServerFault as error:
+        return Live(pair, f"started, then broke: {error.found}", time.monotonic() - began)
+    return Live(pair, "", started - began, time.monotonic() - started, cells, outcomes)
 
 
-def markdown(rows: Sequence[Json], results: Sequence[Json], live: Sequence[Json], folder: str) -> str:
+def _answers(bench: Bench, cases: Sequence[Scripted]) -> tuple[dict[tuple[str, str], Cell], list[Outcome]]:
+    try:
+        asked, scripted_ids = forced.sayable(bench, cases), Outcome("scripted ids")
+        cells = forced.spoken(bench, asked, scripted_ids)
+        return {(case.situation, case.mode): one for case, one in zip(asked, cells, strict=True)}, [scripted_ids, *run(bench, LIVE)]
+    finally:
+        bench.client.close()
+
+
+def live_rows(driven: Sequence[Json], live: Sequence[Live]) -> list[Json]:
+    """The driven rows that a server could be asked, with the cells that it earned."""
+    asked = set().union(*(one.cells for one in live))
+    rows = [row for row in driven if (row["situation"], row["mode"]) in asked]
+    return [{**row, "cells": [one.cells.get((row["situation"], row["mode"])) for one in live]} for row in rows]
+
+
+def agreeing(driven: Sequence[Json], live: Live, index: int) -> int:
+    """How many of a server's cells are as the driven parser's of the pair at `index`."""
+    held = {(row["situation"], row["mode"]): row["cells"][index] for row in driven}
+    return sum(held[key] is not None and held[key][:2] == one[:2] for key, one in live.cells.items())
+
+
+def markdown(rows: Sequence[Json], results: Sequence[Json], live: Sequence[Live], pairs: Sequence[Pair], folder: str) -> str:
     """The tables, for a README."""
-    head = ["situation", "prompt", *(label(pair) for pair in PAIRS)]
-    table = [[row["situation"], row["mode"], *("refused" if one is None else str(one) for one in row["cells"])] for row in rows]
-    totals = ["**right, whole / streamed**", f"of {len(rows)}", *(_total(rows, index) for index in range(len(PAIRS)))]
-    parts = [f"Driven: vLLM's parser classes on scripted ids, tokenizer {Path(folder).name}.", "", *_table(head, [*table, totals])]
-    refused = [f"{label(pair)}: {result['refused']}" for pair, result in zip(PAIRS, results, strict=True) if "refused" in result]
+    parts = [f"Driven: vLLM's parser classes on scripted ids, tokenizer {Path(folder).name}.", "", *cell_table(rows, pairs)]
+    refused = [f"{label(pair)}: {result['refused']}" for pair, result in zip(pairs, results, strict=True) if "refused" in result]
     parts += ["", *(f"Refused: {line}" for line in refused)]
     if live:
-        names = list(LIVE)
-        body = [[row["pair"], row["refused"] or "starts", *_live_cells(row, names)] for row in live]
-        parts += ["", "Live: a server started with the pair; right of all requests.", "", *_table(["pair", "start", *names], body)]
+        parts += ["", "Live: a server started with the pair and made to say the same ids.", ""]
+        parts += cell_table(live_rows(rows, live), [one.pair for one in live])
+        parts += ["", "Live: the server's own model; right of all requests.", "", *_live_table(rows, live)]
     return "\n".join(parts) + "\n"
 
 
-def _total(rows: Sequence[Json], index: int) -> str:
-    cells = [row["cells"][index] for row in rows]
-    if None in cells:
-        return "refused"
-    return f"**{sum(one.whole for one in cells)} / {sum(one.streamed for one in cells)}**"
+def _live_table(rows: Sequence[Json], live: Sequence[Live]) -> list[str]:
+    head = ["pair", "start", "cells as driven", *LIVE]
+    return table(head, [_live_line(rows, one, index) for index, one in enumerate(live)])
 
 
-def _live_cells(row: Json, names: Sequence[str]) -> list[str]:
-    held = {check["check"]: f"{check['right']}/{check['total']}; {check['note']}" for check in row["checks"]}
-    return [held.get(name, "") for name in names]
+def _live_line(rows: Sequence[Json], one: Live, index: int) -> list[str]:
+    held = {outcome.name: f"{outcome.right}/{outcome.total}; {outcome.note}" for outcome in one.outcomes}
+    start = one.refused or f"{one.start_seconds:.0f} s"
+    as_driven = f"{agreeing(rows, one, index)} of {len(one.cells)}" if one.cells else ""
+    return [label(one.pair), start, as_driven, *(held.get(name, "") for name in LIVE)]
 
 
-def _table(head: list[str], body: list[list[str]]) -> list[str]:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(text.replace("|", "\\|").replace("\n", " ") for text in cells) + " |"
-
-    return [line(head), line(["---"] * len(head)), *map(line, body)]
-
-
-def run_matrix(model: Path, python: str, tokenizer_folder: str | None, out: Path, console: Console, live: bool = True) -> int:
-    """Fill both tables; leave `matrix.md` and `matrix.json`."""
+def run_matrix(
+    model: Path, python: str, tokenizer_folder: str | None, out: Path, console: Console, live: bool = True, pairs: Sequence[Pair] = PAIRS
+) -> int:
+    """Fill both tables; `matrix.md` and `matrix.json` are written anew after each server, so that no break loses what was found."""
     folder = tokenizer_folder or str(model)
     tokenizer: Any = load_tokenizer(folder)
     cases = scripted(tokenizer, read_ids(tokenizer))
-    with console.status(f"driving {len(PAIRS)} pairs of parsers on {len(cases)} scripted completions"):
-        results = drive(python, folder, PAIRS, cases)
-    rows = driven_rows(results, cases)
-    served = [live_row(python, model, pair, out, console) for pair in PAIRS] if live else []
-    text = markdown(rows, results, served, folder)
-    (out / "matrix.md").write_text(text)
-    cells = [{**row, "cells": [one and one._asdict() for one in row["cells"]]} for row in rows]
-    write_json(out / "matrix.json", {"pairs": [label(pair) for pair in PAIRS], "driven": cells, "live": served})
+    with console.status(f"driving {len(pairs)} pairs of parsers on {len(cases)} scripted completions"):
+        results = drive(python, folder, pairs, cases)
+    rows, served = driven_rows(results, cases), list[Live]()
+    text = _write(out, rows, results, served, pairs, folder)
+    with ended_by_sigterm():
+        for pair in pairs if live else ():
+            served.append(ask_live(python, model, folder, pair, cases, out, console))
+            text = _write(out, rows, results, served, pairs, folder)
     console.print(Markdown(text))
     return 0
+
+
+def _write(out: Path, rows: Sequence[Json], results: Sequence[Json], live: Sequence[Live], pairs: Sequence[Pair], folder: str) -> str:
+    text = markdown(rows, results, live, pairs, folder)
+    (out / "matrix.md").write_text(text)
+    refused = [result.get("refused") for result in results]
+    spoken = {"live_scripted": plain(live_rows(rows, live)), "live": [one.to_json() for one in live]}
+    names = [label(pair) for pair in pairs]
+    write_json(out / "matrix.json", {"pairs": names, "refused_driven": refused, "driven": plain(rows), **spoken})
+    return text

@@ -64,13 +64,15 @@ def _both_ways(requests: Iterator[tuple[str, Ask]]) -> list[Probe]:
 
 
 def _agree(bench: Bench, outcome: Outcome, probes: list[Probe], workers: int = 8, must_call: bool = False) -> None:
-    calling = 0
+    calling = blank = 0
 
     def check(probe: Probe) -> Failure | None:
-        nonlocal calling
+        nonlocal calling, blank
         reply = bench.answer(probe.ask, probe.streamed)
-        calls = bool(bench.strict(probe.ask, reply).calls)
+        strict = bench.strict(probe.ask, reply)
+        calls = bool(strict.calls)
         calling += calls
+        blank += not (calls or strict.malformed or strict.reasoning or strict.content.strip())
         failure = bench.judged(probe.place, probe.ask, reply)
         if failure is None and must_call and not calls:
             return Failure(probe.place, "no native call", "the call that the same prompt gave before", "see whether the server samples")
@@ -78,3 +80,5 @@ def _agree(bench: Bench, outcome: Outcome, probes: list[Probe], workers: int = 8
 
     bench.each(outcome, probes, check, workers)
     outcome.note = f"native calls in {calling} of {outcome.total} completions"
+    if blank:  # every parser reads nothing right
+        outcome.note += f"; {blank} blank"

@@ -22,6 +22,7 @@ TOOLS = [
     tool("save_config", "Save settings.", parameters(name="string", config="object")),
     tool(NAME, "Oddly named.", parameters(city="string")),
 ]
+REQUEST = "Please."
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def scripted(tokenizer: Any, wire: WireIds) -> list[Scripted]:
     Beside our template's two modes stands the recipe of a field note: its template opens the think block in the prompt, and leaves the
     prompt of the mode without reasoning plain.
     """
-    plain = {mode: prompt_ids([user("Please.")], TOOLS, tokenizer, enable_thinking=mode) for mode in (False, True)}
+    plain = {mode: prompt_ids([user(REQUEST)], TOOLS, tokenizer, enable_thinking=mode) for mode in (False, True)}
     said = outputs(wire)
     if wire.think_open is None:
         return [_case(what, "no-think", plain[False], text, False, tokenizer, wire) for what, text in said.items()]

@@ -37,9 +37,14 @@ def parser_for(case: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> 
 
 def at_once(case: dict[str, Any], tokenizer: Any, pair: list[str | None]) -> Reading:
     parser, request = parser_for(case, tokenizer, pair)
-    text = tokenizer.decode(case["output"], skip_special_tokens=request.skip_special_tokens)
+    text = text_of(case["output"], tokenizer, request.skip_special_tokens)
     reasoning, content, calls = parser.parse(text, request, enable_auto_tools=True, model_output_token_ids=case["output"])
     return {"reasoning": reasoning or "", "content": content or "", "calls": [[call.name, call.arguments] for call in calls or ()]}
+
+
+def text_of(ids: list[int], tokenizer: Any, skip_special: bool) -> str:
+    """Their text as the server's detokenizer hands it to a parser: without that of the end of the turn, which the ids keep."""
+    return tokenizer.decode(ids[:-1] if ids[-1:] == [tokenizer.eos_token_id] else ids, skip_special_tokens=skip_special)
 
 
 def streamed(case: dict[str, Any], tokenizer: Any, pair: list[str | None], longest: int) -> Reading:
@@ -64,7 +69,7 @@ def chunks(ids: list[int], tokenizer: Any, longest: int, skip_special: bool) -> 
     rng, at, held = random.Random(0), 0, 0
     while at < len(ids):
         start, at = at, at + rng.randint(1, longest)
-        text = tokenizer.decode(ids[held:at], skip_special_tokens=skip_special)
+        text = text_of(ids[held:at], tokenizer, skip_special)
         finished = at >= len(ids)
         if text.endswith("\ufffd") and not finished:
             yield "", ids[start:at], False
