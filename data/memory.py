@@ -18,4 +18,5 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in VARIABLES):
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return all([mallopt(parameter, value) == 1 for parameter, value in SETTINGS.items()])
+    accepted = [mallopt(parameter, value) == 1 for parameter, value in SETTINGS.items()]
+    return all(accepted)

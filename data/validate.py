@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,16 +31,24 @@ def call_problems(call: FunctionCall, tools: list[Tool]) -> list[str]:
     return [f"{call.name}: {error.json_path} {error.message}" for error in errors]
 
 
+@functools.lru_cache(maxsize=4096)  # the same tools come with many transcripts, and a check takes milliseconds
+def schema_problem(schema: str) -> str:
+    """What is wrong with the JSON Schema that is the JSON text `schema`; empty where nothing is."""
+    try:
+        jsonschema.Draft202012Validator.check_schema(json.loads(schema))
+    except SchemaError as error:
+        return error.message
+    return ""
+
+
 def problems(transcript: Transcript) -> Iterator[tuple[str, str]]:
     """`(rule, message)` for every rule that `transcript` breaks."""
     names = [tool.function.name for tool in transcript.tools]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield "duplicate_tool", f"tool {name} is offered twice"
     for tool in transcript.tools:
-        try:
-            jsonschema.Draft202012Validator.check_schema(tool.function.parameters)
-        except SchemaError as error:
-            yield "tool_schema", f"tool {tool.function.name}: not a JSON Schema: {error.message}"
+        if wrong := schema_problem(json.dumps(tool.function.parameters)):
+            yield "tool_schema", f"tool {tool.function.name}: not a JSON Schema: {wrong}"
             return
     for index, call in enumerate(transcript.calls()):
         yield from (("call", f"call {index} {problem}") for problem in call_problems(call, transcript.tools))

@@ -1,4 +1,4 @@
-"""Speed of training on this machine, beside stock rows in the same run: `python scripts/bench_train.py --base outputs/base/smollm2-135m --data outputs/data/quickstart`
+"""Speed of training on this machine, beside stock rows in the same run: `python scripts/bench_train.py --data outputs/data/quickstart`
 
 The peer trains one transcript a row with the same trainer, LoRA and loss, as SFTTrainer does with `per_device_train_batch_size: 1`. Ours
 is measured step by step: trees of transcripts that share their tools, then frozen layers in int8, then compiled layers. Each takes the same
@@ -30,6 +30,7 @@ from train.arguments import parse_arguments
 from train.dataset import columns, read_transcripts, render_all
 from train.layers import compile_layers
 from train.sft import Trainer, build_trainer, prepare_tokenizer
+from train.shared_prefix import IGNORED
 
 CONFIG = "configs/sft/smollm2_quickstart.yaml"
 PEER = "one transcript a row"
@@ -40,6 +41,11 @@ VARIANTS: dict[str, tuple[bool, bool, bool]] = {
     "trees, int8, compiled": (True, True, True),
 }
 Group = list[tuple[str, Rendered]]
+
+
+def labelled(row: dict[str, list[int]]) -> dict[str, list[int]]:
+    """Labels as SFTTrainer makes them of its masks."""
+    return {"labels": [token if mask else IGNORED for token, mask in zip(row["input_ids"], row["assistant_masks"], strict=True)]}
 
 
 @dataclass
@@ -54,7 +60,9 @@ class Measured:
     def batches(self, group: Group) -> Iterator[Any]:
         rows = columns(group, self.max_length, self.share_prefixes)
         if not self.share_prefixes:
-            rows = rows.map(lambda row: {"labels": [i if m else -100 for i, m in zip(row["input_ids"], row["assistant_masks"], strict=True)]})
+            rows = rows.map(
+                lambda row: {"labels": [i if m else -100 for i, m in zip(row["input_ids"], row["assistant_masks"], strict=True)]}
+            )
         for row in rows:
             yield self.trainer.data_collator([row])
 
@@ -91,7 +99,9 @@ def prepare(args: argparse.Namespace, folder: str, flags: tuple[bool, bool, bool
 
 def scenes(args: argparse.Namespace) -> list[Group]:
     """Transcripts that follow each other over the same tools, `--scenes` groups of them, rendered and proven."""
-    data_args, training_args, model_args = parse_arguments(["--config", CONFIG, "--model_name_or_path", args.base, "--dataset_dir", args.data])
+    data_args, training_args, model_args = parse_arguments(
+        ["--config", CONFIG, "--model_name_or_path", args.base, "--dataset_dir", args.data]
+    )
     tokenizer, wire = prepare_tokenizer(model_args, training_args)
     chosen = [row for row in read_transcripts(Path(data_args.dataset_dir) / "train.jsonl") if row.meta.get("kind") == "scene"]
     examples, _ = render_all(chosen[: args.scenes * 12], tokenizer, wire, training_args.max_length, "render and prove")
@@ -100,11 +110,12 @@ def scenes(args: argparse.Namespace) -> list[Group]:
 
 def rows_of(found: dict[str, Measured], groups: list[Group]) -> list[dict[str, Any]]:
     count = sum(map(len, groups))
+    tokens = sum(len(row.input_ids) for group in groups for _, row in group)
     peer = count / found[PEER].seconds
     return [
         {
             "name": name, "value": count / one.seconds, "unit": "transcripts/s", "peer": PEER, "peer_value": peer,
-            "ratio": count / one.seconds / peer, "n": count, "tokens_a_transcript": sum(len(row.input_ids) for g in groups for _, row in g) / count,
+            "ratio": count / one.seconds / peer, "n": count, "tokens": tokens,
         }
         for name, one in found.items()
     ]  # fmt: skip

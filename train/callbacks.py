@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import DistributedType, gather_object
 from transformers import PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -125,7 +126,8 @@ class EvaluationCallback(TrainerCallback):
         began, was_training = time.monotonic(), model.training
         model.eval()
         try:
-            yield logs
+            with torch.compiler.set_stance("force_eager"):  # layers compiled for training would be compiled anew for a growing cache
+                yield logs
             logs["eval_seconds"] = round(time.monotonic() - began, 2)
             self.trainer.log(logs)  # in evaluation mode, or SFTTrainer would flush its training metrics into this line
         finally:

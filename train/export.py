@@ -22,8 +22,8 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedModel, PreTrain
 from transformers.utils.logging import disable_progress_bar
 
 from data.errors import UserError, reported
-from data.memory import keep_freed_memory
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
+from data.memory import keep_freed_memory
 from data.tokenizer import load_tokenizer
 from data.wire import form_of, read_ids
 from train.adapter_export import check_servable, copy_adapter, largest_rank, read_config

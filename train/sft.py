@@ -23,8 +23,8 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config, get_quantization_config
 
 from data.errors import UserError, reported
-from data.memory import keep_freed_memory
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
+from data.memory import keep_freed_memory
 from data.show import show_example
 from data.tokenizer import attach_template, family_of, load_tokenizer, template_path
 from data.wire import WireIds, read_ids

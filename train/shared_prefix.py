@@ -139,24 +139,24 @@ class _Attention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, found: list[Block]) -> torch.Tensor:
-        heads, _, size = query.shape
-        output, weights = torch.empty_like(query), []
+    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, found: list[Block]) -> torch.Tensor:
+        heads, total, size = query.shape
+        output, weights = query.new_empty(total, heads, size).transpose(0, 1), []  # in memory as its caller wants it
         for block in found:
             keys = block.seen(key)
             length = block.end - block.begin
             rows = query[:, block.begin : block.end].reshape(key.shape[0], -1, size)
-            scores = torch.bmm(rows, keys.transpose(1, 2)).view(heads, length, -1)
+            scores = _product(rows, keys.transpose(1, 2), scaling).view(heads, length, -1)
             later = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
             scores[..., -length:].masked_fill_(later, -torch.inf)
             weights.append(scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype).view(key.shape[0], -1, keys.shape[1]))
             output[:, block.begin : block.end] = torch.bmm(weights[-1], block.seen(value)).view(heads, length, size)
-        ctx.blocks = found
+        ctx.blocks, ctx.scaling = found, scaling
         ctx.save_for_backward(query, key, value, *weights)
         return output
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None, None]:
         query, key, value, *weights = ctx.saved_tensors
         heads, _, size = query.shape
         to_query, to_key, to_value = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
@@ -165,9 +165,14 @@ class _Attention(torch.autograd.Function):
             block.add(to_value, torch.bmm(weight.transpose(1, 2), outer))
             to_weight = torch.bmm(outer, block.seen(value).transpose(1, 2))
             to_score = torch._softmax_backward_data(to_weight, weight, -1, weight.dtype)
-            to_query[:, block.begin : block.end] = torch.bmm(to_score, block.seen(key)).view(heads, -1, size)
-            block.add(to_key, torch.bmm(to_score.transpose(1, 2), rows))
-        return to_query, to_key, to_value, None
+            to_query[:, block.begin : block.end] = _product(to_score, block.seen(key), ctx.scaling).view(heads, -1, size)
+            block.add(to_key, _product(to_score.transpose(1, 2), rows, ctx.scaling))
+        return to_query, to_key, to_value, None, None
+
+
+def _product(left: torch.Tensor, right: torch.Tensor, scaling: float) -> torch.Tensor:
+    """`left @ right * scaling` for batches of matrices."""
+    return torch.baddbmm(left.new_empty(1, 1, 1), left, right, beta=0, alpha=scaling)
 
 
 @torch.compiler.disable
@@ -188,8 +193,8 @@ def attention(
     """
     if spans is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    scaled = query[0] * (scaling if scaling is not None else query.shape[-1] ** -0.5)
-    return _Attention.apply(scaled, key[0], value[0], blocks(spans)).transpose(0, 1)[None], None
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return _Attention.apply(query[0], key[0], value[0], scaling, blocks(spans)).transpose(0, 1)[None], None
 
 
 def register() -> str:
