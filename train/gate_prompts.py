@@ -22,6 +22,7 @@ from data.transcript import AssistantMessage, Transcript, UserMessage
 
 FILE = "validation.jsonl"
 POOL = 200  # transcripts to choose from
+SHORT = 240  # characters of a request
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,14 @@ def requests(transcript: Transcript) -> Iterator[Request]:
 def choose(transcripts: Iterable[Transcript], tokenizer: PreTrainedTokenizerBase, count: int) -> list[list[int]]:
     """Prompts of one request each, short ones first, half of them before a call if there are enough.
 
-    All are over one list of tools, the one with the most calls, so that a model need read it only once; requests from elsewhere fill up.
+    All are over one list of tools, the one with the most short requests for a call, so that a model need read it only once and little
+    beside it; requests from elsewhere fill up.
     """
     asked: dict[str, list[Request]] = defaultdict(list)
     held = list(transcripts)
     for transcript in held:
         asked[json.dumps(transcript.tool_dicts())] += requests(transcript)
-    tools = max(asked, key=lambda key: sum(request.called for request in asked[key]))
+    tools = max(asked, key=lambda key: sum(request.called and len(request.text) <= SHORT for request in asked[key]))
     calling = _short_first(request for request in asked[tools] if request.called)
     silent = _short_first(request for request in asked[tools] if not request.called)
     foreign = _short_first(request for key in asked if key != tools for request in asked[key])

@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from data.errors import UserError
 from data.sequences import shared_length
-from eval.backends.cache import merged
+from eval.backends.decode import Decoder
 from train.gate_prompts import Prompts
 
 # bfloat16 keeps 8 bits of mantissa: a merged weight is off by up to 2^-9 of itself, and logits of size 20 by some tenths.
@@ -71,37 +71,38 @@ class Batch:
 
     ids: torch.Tensor  # (rows, longest)
     mask: torch.Tensor  # (rows, longest), 0 at padding
-    shared: int
-    cache: DynamicCache  # holds the shared ids, for each row
+    cache: DynamicCache  # holds all but the last ids of each row
 
     @classmethod
     def read(cls, model: Any, rows: list[list[int]], pad_id: int, own: int = 1) -> Batch:
-        """Let the model read what the rows share, but for the last `own` ids of the shortest, whose logits are wanted."""
-        shared = max(0, min(shared_length(rows), min(map(len, rows)) - own))
+        """Let the model read the rows but for their last `own` ids, whose logits are wanted, in parts of like length."""
+        shared = max(0, min(shared_length(rows), min(map(len, rows)) - own - 1))
         longest = max(map(len, rows))
         gaps = [longest - len(row) for row in rows]
         padded = [row[:shared] + [pad_id] * gap + row[shared:] for row, gap in zip(rows, gaps, strict=True)]
         masks = [[1] * shared + [0] * gap + [1] * (longest - shared - gap) for gap in gaps]
-        cache = DynamicCache(config=model.config)
-        if shared:
-            model(input_ids=torch.tensor([rows[0][:shared]], device=model.device), past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache.batch_repeat_interleave(len(rows))
-            cache = merged([cache], 0, [0])  # grows in place
-        return cls(torch.tensor(padded, device=model.device), torch.tensor(masks, device=model.device), shared, cache)
+        ids, mask = torch.tensor(padded, device=model.device), torch.tensor(masks, device=model.device)
+        decoder = Decoder(model, pad_id, stop_id=pad_id)
+        _, cache = decoder.prefill(ids[:, :-own], mask[:, :-own], positions_of(mask)[:, :-own], shared)
+        return cls(ids, mask, cache)
 
     def last_logits(self, model: Any, count: int) -> torch.Tensor:
         """Logits after the last `count` ids of each row: (rows, count, vocabulary)."""
-        positions = (self.mask.cumsum(dim=1) - 1).clamp(min=0)[:, self.shared :]
-        found = model(
-            input_ids=self.ids[:, self.shared :], attention_mask=self.mask, position_ids=positions, past_key_values=self.cache,
-            use_cache=True, logits_to_keep=count,
-        )  # fmt: skip
-        return found.logits
+        return model(
+            input_ids=self.ids[:, -count:], attention_mask=self.mask, position_ids=positions_of(self.mask)[:, -count:],
+            past_key_values=self.cache, use_cache=True, logits_to_keep=count,
+        ).logits  # fmt: skip
+
+
+def positions_of(mask: torch.Tensor) -> torch.Tensor:
+    """The position of each id of `mask` (rows, longest) in its row; 0 at padding before the first."""
+    return (mask.cumsum(dim=1) - 1).clamp(min=0)
 
 
 @torch.inference_mode()
 def reference(model: Any, prompts: list[list[int]], pad_id: int, new_tokens: int) -> Reference:
-    """Decode greedily after `prompts`, all in one batch, at most `new_tokens` ids each."""
+    """Decode greedily after `prompts`, all in one batch, at most `new_tokens` ids each; the prompts are kept in order of length."""
+    prompts = sorted(prompts, key=len)
     options = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None, "pad_token_id": pad_id}
     with rows_laid_in_once(model):
         batch = Batch.read(model, prompts, pad_id)

@@ -48,7 +48,7 @@ class Decoder:
         for row, gap in enumerate(gaps):
             mask[row, shared : shared + gap] = 0
         positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        logits, cache = self._prefill(ids, mask, positions, shared)
+        logits, cache = self.prefill(ids, mask, positions, shared)
         rows, outputs = list(range(len(prompts))), [list[int]() for _ in prompts]
         positions = positions[:, -1:]
         for step in itertools.count():
@@ -86,7 +86,7 @@ class Decoder:
             return 0
         return min(shared_length(prompts), min(map(len, prompts)) - 1)
 
-    def _prefill(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, shared: int) -> tuple[torch.Tensor, DynamicCache]:
+    def prefill(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, shared: int) -> tuple[torch.Tensor, DynamicCache]:
         """Logits and cache after the prompts: the first `shared` ids once, the rest a few rows at a time, without the padding of all."""
         logits, caches, paddings = [], [], []
         most = PREFILL_POSITIONS.get(ids.device.type, MANY_POSITIONS)
