@@ -1,4 +1,4 @@
-"""Frozen linear layers in int8 on a CPU: products with the base's weights, forward and for the input's gradient, two to five times as fast.
+"""Frozen linear layers in int8 on a CPU: faster products with the base's weights, forward and for the gradient of the input.
 
 Weights are rounded once by output channel, activations and gradients for every product by row (token); sums are int32, everything else
 stays in the model's dtype. With a frozen weight there is no weight gradient, so both products of a layer are int8; SwitchBack

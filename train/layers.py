@@ -6,8 +6,6 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from torch._inductor.cpp_builder import get_cpp_compiler
-from torch._inductor.exc import InvalidCxxCompiler
 
 
 def compile_layers(model: Any, console: Console) -> None:
@@ -22,6 +20,9 @@ def compile_layers(model: Any, console: Console) -> None:
 
 def has_compiler() -> bool:
     """Whether torch finds the C++ compiler that it would compile with (`CXX`, or g++)."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # half a second of imports, for those who compile
+    from torch._inductor.exc import InvalidCxxCompiler
+
     try:
         return bool(get_cpp_compiler())
     except InvalidCxxCompiler:

@@ -1,0 +1,64 @@
+"""Scenes: separate requests over one list of tools, some to serve and some not."""
+
+from __future__ import annotations
+
+import random
+from itertools import groupby
+
+import pytest
+
+from data.sources.dialogue import Composer, generate
+from data.sources.payloads import compact_config, depth_of
+from data.split import Split
+from data.transcript import Transcript
+
+
+@pytest.fixture(scope="module", params=["train", "validation"])
+def split(request: pytest.FixtureRequest) -> Split:
+    return request.param
+
+
+def scenes(split: Split, kind: str, count: int = 40) -> list[list[Transcript]]:
+    rows = generate(split, 5, count, {kind: 1.0})
+    return [list(group) for _, group in groupby(rows, key=lambda row: row.id.split(".")[0])]
+
+
+@pytest.mark.parametrize("kind", ["scene", "file_scene"])
+def test_requests_of_a_scene_share_their_tools(split: Split, kind: str) -> None:
+    found = scenes(split, kind)
+    assert len(found) == 40
+    for rows in found:
+        assert len({str(row.tool_dicts()) for row in rows}) == 1
+        assert len({row.id for row in rows}) == len(rows)
+    assert sum(map(len, found)) > 6 * len(found)
+
+
+@pytest.mark.parametrize("kind", ["scene", "file_scene"])
+def test_some_are_served_and_some_are_not(split: Split, kind: str) -> None:
+    rows = [row for rows in scenes(split, kind) for row in rows]
+    served = sum(bool(row.calls()) for row in rows) / len(rows)
+    assert 0.35 < served < 0.8
+    assert any(len(row.calls()) == 2 for row in rows) or kind == "file_scene"
+
+
+def test_no_offered_tool_is_declined(split: Split) -> None:
+    gists = {tool.name: tool.gist for tool in Composer(split, random.Random(0)).tools}
+    for rows in scenes(split, "scene"):
+        for row in rows:
+            answer = str(row.messages[-1].content).split(";")[0]
+            assert not any(f"can't {gists[name]}" in answer for name in row.meta["catalog"])
+
+
+def test_without_a_third_tool_no_argument_of_one_is_asked_for(split: Split) -> None:
+    questions = {missing.ask.split("{")[0] for tool in Composer(split, random.Random(0)).tools for missing in tool.missing}
+    for rows in scenes(split, "file_scene"):
+        for row in rows:
+            if len(row.tools) == 2:
+                assert not any(str(row.messages[-1].content).startswith(question) for question in questions if question)
+
+
+def test_compact_settings_nest_to_the_depth_and_no_further() -> None:
+    rng = random.Random(1)
+    depths = [max(depth_of(compact_config(rng, 4)), 1) for _ in range(200)]
+    assert max(depths) == 4
+    assert min(depths) >= 1
