@@ -87,9 +87,8 @@ class Bench:
                         raise result
                     progress.advance(task)
                     yield result
-            except BaseException:  # also Ctrl-C: without this the pool would first send all that waits
+            finally:  # also after Ctrl-C, when the pool would first send all that waits
                 pool.shutdown(wait=False, cancel_futures=True)
-                raise
 
 
 def _caught(work: Callable[[Item], Any], item: Item) -> Any:
