@@ -9,6 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, SmolLM3Config, SmolLM3ForCausalLM
 
 from data.render import Rendered
+from train import shared_prefix
 from train.shared_prefix import IGNORED, Tree, collate, register, trees
 
 PREFIX = [1, 2, 3, 4, 5]
@@ -71,7 +72,11 @@ def test_positions_go_on_from_the_prefix() -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "smollm3"])
 @pytest.mark.parametrize("alone", [False, True])
-def test_loss_and_gradients_are_those_of_the_transcripts_alone(kind: str, alone: bool) -> None:
+@pytest.mark.parametrize("blockwise", [False, True])
+def test_loss_and_gradients_are_those_of_the_transcripts_alone(
+    kind: str, alone: bool, blockwise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_prefix, "BLOCKWISE", {"cpu"} if blockwise else set())
     network = model(kind)
     examples = [("same", row) for row in rows()] + [("other", Rendered([20, 21, 22, 23], [0, 0, 1, 1]))]
     found = trees([(str(at), row) for at, (_, row) in enumerate(examples)] if alone else examples, 100)

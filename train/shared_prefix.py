@@ -8,6 +8,7 @@ attention in speculative decoding (SpecInfer, https://arxiv.org/abs/2305.09781);
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
@@ -24,6 +25,7 @@ from data.sequences import shared_length
 NAME = "shared_prefix"  # of the attention implementation
 IGNORED = -100
 QUERIES = 128  # in a block
+BLOCKWISE = {"cpu"}  # devices
 
 
 class Tree(NamedTuple):
@@ -175,6 +177,15 @@ def _product(left: torch.Tensor, right: torch.Tensor, scaling: float) -> torch.T
     return torch.baddbmm(left.new_empty(1, 1, 1), left, right, beta=0, alpha=scaling)
 
 
+@functools.lru_cache(maxsize=1)
+def visible(spans: torch.Tensor, length: int) -> torch.Tensor:
+    """Which key, in the columns, each query sees: bool (length, length). Of one row's spans, that is for all layers, made once."""
+    at = torch.arange(length, device=spans.device)
+    start, end, first, last = spans.t()[:, :, None]
+    own, prefix = (at >= start) & (at < end), (at >= first) & (at < last)
+    return (own.float().t() @ (own | prefix).float()).bool() & (at[:, None] >= at)
+
+
 @torch.compiler.disable
 def attention(
     module: torch.nn.Module,
@@ -189,10 +200,14 @@ def attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention within `spans` (see `collate`), or that of `sdpa` where there are none, as when the model generates.
 
+    A CPU computes block by block what is seen; a GPU, to which many small products are dearer, one masked product.
     `query` (1, heads, n, size), `key` and `value` (1, key heads, n, size); returns (1, n, heads, size).
     """
     if spans is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+    if query.device.type not in BLOCKWISE:
+        mask = visible(spans, query.shape[2])[None, None]
+        return sdpa_attention_forward(module, query, key, value, mask, dropout=dropout, scaling=scaling, **{**kwargs, "is_causal": False})
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     return _Attention.apply(query[0], key[0], value[0], scaling, blocks(spans)).transpose(0, 1)[None], None
 

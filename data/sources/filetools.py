@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.sources.messages import assistant, result, user
-from data.sources.payloads import Piece, code_pieces, compact_config, nested_config, spell_config
+from data.sources.payloads import Piece, code_pieces, compact_config, excerpt, modules, nested_config, spell_config
 from data.split import Split, split_of
 from data.transcript import Json
 
@@ -45,6 +45,10 @@ class FileTool:
         parameters = {"type": "object", "properties": properties, "required": [self.where, self.what]}
         return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": parameters}}
 
+
+SMALL_LINES, SMALL_DEPTH = (5, 8, 8, 12), (1, 5)  # of code and settings in small exchanges
+LONG_LINES, DEEP = (20, 220), (4, 7)  # of long files and deep settings
+INTERRUPTED_RATE = 0.5  # of the code in small exchanges: has a blank line
 
 OVERWRITE = ("overwrite", {"type": "boolean", "description": "Replace an existing file. Default false."}, True)
 TEXT_TOOLS = (
@@ -133,9 +137,19 @@ CONFIG_NAMES = (
 )
 
 
+def _pieces(composer: Composer, max_lines: int) -> list[Piece]:
+    return [piece for piece in code_pieces(max_lines) if split_of(piece.file) == composer.split]
+
+
 def _piece(composer: Composer, max_lines: int) -> Piece:
-    pieces = [piece for piece in code_pieces(max_lines) if split_of(piece.file) == composer.split]
-    return composer.rng.choice(pieces)
+    return composer.rng.choice(_pieces(composer, max_lines))
+
+
+def _short_piece(composer: Composer) -> Piece:
+    """Few lines; half of the time with a blank one among them, which a model that never copied one repeats until it runs out of room."""
+    if composer.rng.random() < INTERRUPTED_RATE:
+        return composer.rng.choice([piece for piece in _pieces(composer, 16) if "\n\n" in piece.text])
+    return _piece(composer, composer.rng.choice(SMALL_LINES))
 
 
 def _quoted(text: str, rng: random.Random) -> str:
@@ -143,7 +157,10 @@ def _quoted(text: str, rng: random.Random) -> str:
 
 
 def _where(piece: Piece, rng: random.Random) -> str:
-    stem = piece.text.split("(")[0].split(":")[0].split()[-1].strip("_").lower()[:24] or "module"
+    return _path(piece.text.split("(")[0].split(":")[0].split()[-1].strip("_").lower()[:24] or "module", rng)
+
+
+def _path(stem: str, rng: random.Random) -> str:
     return f"{rng.choice(['', 'src/', 'lib/', 'tools/', 'app/utils/', '/tmp/', 'scripts/'])}{stem}.py"
 
 
@@ -177,11 +194,9 @@ def _store(composer: Composer, tool: FileTool, template: str, where: str, what: 
     return Exchange(text, arguments)
 
 
-def _store_code(composer: Composer, tool: FileTool, lines: int) -> Exchange:
-    piece = _piece(composer, lines)
-    return _store(
-        composer, tool, _phrase(composer, TEXT_REQUESTS), _where(piece, composer.rng), piece.text, _quoted(piece.text, composer.rng)
-    )
+def _store_code(composer: Composer, tool: FileTool, piece: Piece) -> Exchange:
+    phrase, where = _phrase(composer, TEXT_REQUESTS), _where(piece, composer.rng)
+    return _store(composer, tool, phrase, where, piece.text, _quoted(piece.text, composer.rng))
 
 
 def _store_config(composer: Composer, tool: FileTool, depth: int) -> Exchange:
@@ -206,13 +221,27 @@ def _single(composer: Composer, tool: FileTool, what_type: str, exchange: Exchan
 def write_file(composer: Composer) -> tuple[list[Json], list[Json]]:
     """A whole definition of real code goes into a file."""
     tool = _tool(composer, TEXT_TOOLS)
-    return _single(composer, tool, "string", _store_code(composer, tool, composer.rng.choice(LINES[composer.split])))
+    return _single(composer, tool, "string", _store_code(composer, tool, _piece(composer, composer.rng.choice(LINES[composer.split]))))
 
 
 def save_config(composer: Composer) -> tuple[list[Json], list[Json]]:
     """Nested settings go into a configuration store."""
     tool = _tool(composer, CONFIG_TOOLS)
     return _single(composer, tool, "object", _store_config(composer, tool, composer.rng.randint(2, 5)))
+
+
+def long_file(composer: Composer) -> tuple[list[Json], list[Json]]:
+    """A page or several of a real module go into a file, wherever the page begins and ends."""
+    tool, rng = _tool(composer, TEXT_TOOLS), composer.rng
+    module = rng.choice([module for module in modules() if split_of(module.file) == composer.split and module.text.strip()])
+    text, where = excerpt(module, rng.randint(*LONG_LINES), rng).text, _path(module.file.removesuffix(".py"), rng)
+    return _single(composer, tool, "string", _store(composer, tool, _phrase(composer, TEXT_REQUESTS), where, text, _quoted(text, rng)))
+
+
+def deep_config(composer: Composer) -> tuple[list[Json], list[Json]]:
+    """Settings nested four to seven deep go into a configuration store."""
+    tool = _tool(composer, CONFIG_TOOLS)
+    return _single(composer, tool, "object", _store_config(composer, tool, composer.rng.randint(*DEEP)))
 
 
 def about_code(composer: Composer) -> tuple[list[Json], list[Json]]:
@@ -232,7 +261,7 @@ def exchange(composer: Composer, pair: tuple[FileTool, FileTool], id_: str) -> l
     rng = composer.rng
     what, (tool, config_tool) = rng.random(), pair
     if what < 0.35:
-        found = _store_code(composer, tool, rng.choice((6, 10)))
+        found = _store_code(composer, tool, _piece(composer, rng.choice((6, 10))))
     elif what < 0.7:
         tool = config_tool
         found = _store_config(composer, tool, rng.randint(1, 4))
@@ -250,9 +279,9 @@ def small_exchange(composer: Composer, pair: tuple[FileTool, FileTool]) -> list[
     rng = composer.rng
     what, (text_tool, config_tool) = rng.random(), pair
     if what < 0.38:
-        return _store_code(composer, text_tool, rng.choice((5, 8, 8, 12))).messages(text_tool, "call_0")
+        return _store_code(composer, text_tool, _short_piece(composer)).messages(text_tool, "call_0")
     if what < 0.82:
-        where, config = rng.choice(CONFIG_NAMES), compact_config(rng, rng.randint(1, 5))
+        where, config = rng.choice(CONFIG_NAMES), compact_config(rng, rng.randint(*SMALL_DEPTH))
         return _store(composer, config_tool, _phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, rng)).messages(
             config_tool, "call_0"
         )
@@ -276,6 +305,8 @@ def file_dialogue(composer: Composer) -> tuple[list[Json], list[Json]]:
 KINDS: dict[str, Callable[[Composer], tuple[list[Json], list[Json]]]] = {
     "write_file": write_file,
     "save_config": save_config,
+    "long_file": long_file,
+    "deep_config": deep_config,
     "about_code": about_code,
     "file_dialogue": file_dialogue,
 }

@@ -7,6 +7,7 @@ function or class. Pieces are split by file, like tools are split by name.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import json
 import random
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 
 MIN_LINES = 4
+NOT_LIBRARY = {"test", "tests", "site-packages", "idlelib", "lib2to3", "encodings", "ensurepip", "turtledemo", "pydoc_data"}
 
 
 class Piece(NamedTuple):
@@ -50,6 +52,25 @@ def code_pieces(max_lines: int) -> tuple[Piece, ...]:
         for text in _definitions(path)
         if MIN_LINES <= text.count("\n") + 1 <= max_lines
     )
+
+
+@functools.cache
+def modules() -> tuple[Piece, ...]:
+    """The whole text of each module of the standard library, packages included, tests and tools left out, in a fixed order."""
+    folder = Path(sysconfig.get_paths()["stdlib"])
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        if not NOT_LIBRARY & set(path.relative_to(folder).parts):
+            with contextlib.suppress(UnicodeDecodeError):
+                found.append(Piece(path.name, path.read_text(encoding="utf-8")))
+    return tuple(found)
+
+
+def excerpt(module: Piece, lines: int, rng: random.Random) -> Piece:
+    """At most `lines` consecutive lines of the module, from anywhere, without blank lines around them."""
+    whole = module.text.splitlines()
+    start = rng.randrange(max(1, len(whole) - lines + 1))
+    return Piece(module.file, "\n".join(whole[start : start + lines]).strip("\n"))
 
 
 SECTIONS = (

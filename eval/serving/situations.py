@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from data.sources.filetools import CONFIG_TOOLS, TEXT_TOOLS, FileTool
 from data.sources.messages import user
 from data.sources.payloads import nested_config
+from data.split import split_of
 from data.transcript import Json
 from eval.serving.bench import Bench
 from eval.serving.client import Ask
@@ -33,11 +34,16 @@ class Situation(NamedTuple):
 
 
 def real_code(lines: int, seed: int = 3) -> Iterator[tuple[str, str]]:
-    """`(module, text)`: `lines` lines of the running interpreter's standard library, each from a place of its own, in a seeded order."""
+    """`(module, text)`: `lines` lines of the running interpreter's standard library, each from a place of its own, in a seeded order.
+
+    Only modules of the validation split: training may store the others.
+    """
     rng = random.Random(seed)
     folder = Path(sysconfig.get_paths()["stdlib"])
     found = []
     for path in sorted(folder.glob("*.py")):
+        if split_of(path.name) != "validation":
+            continue
         text = path.read_text(encoding="utf-8").splitlines()
         found += [(path.stem, "\n".join(text[at : at + lines])) for at in range(0, len(text) - lines, lines)]
     rng.shuffle(found)
