@@ -35,6 +35,13 @@ class DataArguments:
     frozen_int8: bool = field(
         default=False, metadata={"help": "CPU only: compute with the frozen base's linear layers in int8, forward and backward."}
     )
+    native_bf16: bool = field(
+        default=False,
+        metadata={
+            "help": "CPU only: like bf16, compute LoRA, attention and the output head in bfloat16, but only on a processor that multiplies it "
+            "natively; others would emulate it, and stay with float32."
+        },
+    )
     compile_layers: bool = field(
         default=False, metadata={"help": "Compile each decoder layer with torch.compile; on a CPU that needs a C++ compiler."}
     )

@@ -25,6 +25,7 @@ from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config, get_quantiz
 from data.errors import UserError, reported
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
 from data.memory import keep_freed_memory
+from data.precision import compute_dtype
 from data.show import show_example
 from data.tokenizer import attach_template, family_of, load_tokenizer, template_path
 from data.wire import WireIds, read_ids
@@ -33,6 +34,7 @@ from train.arguments import DataArguments, parse_arguments
 from train.budget import TimeBudget, lr_factor
 from train.callbacks import evaluation_callback
 from train.dataset import Supervision, columns, read_transcripts, render_all
+from train.head import keep_rows_apart
 from train.int8 import round_frozen
 from train.interrupt import SaveOnInterrupt
 from train.layers import compile_layers
@@ -45,6 +47,10 @@ class Trainer(SFTTrainer):
 
     budget: TimeBudget | None = None
     embedding_learning_rate: float | None = None
+    native_bf16 = False  # on a CPU
+
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
+        return torch.autocast("cpu", torch.bfloat16) if self.native_bf16 else super().autocast_smart_context_manager(cache_enabled)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
@@ -178,6 +184,9 @@ def build_trainer(
     )
     assert trainer.model is not None
     lengthen_rows(trainer.model, ordinary)
+    if trainer.model.device.type == "cpu":
+        keep_rows_apart(trainer.model)
+        trainer.native_bf16 = data_args.native_bf16 and compute_dtype() == torch.bfloat16
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
     return trainer
 

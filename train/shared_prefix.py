@@ -137,13 +137,16 @@ def blocks(spans: torch.Tensor) -> list[Block]:
 class _Attention(torch.autograd.Function):
     """Attention block by block. Autograd alone would make a tensor of zeros as long as the row for the gradient of each slice.
 
-    Heads that share keys are rows of one product. The attention weights are kept for the backward pass.
+    Heads that share keys are rows of one product. The attention weights are kept for the backward pass. Products and weights are in the
+    dtype of autocast, where that is on; what is returned, and sums of gradients, in that of the inputs.
     """
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, found: list[Block]) -> torch.Tensor:
         heads, total, size = query.shape
         output, weights = query.new_empty(total, heads, size).transpose(0, 1), []  # in memory as its caller wants it
+        if torch.is_autocast_enabled("cpu"):
+            query, key, value = (states.to(torch.get_autocast_dtype("cpu")) for states in (query, key, value))
         for block in found:
             keys = block.seen(key)
             length = block.end - block.begin
@@ -151,9 +154,9 @@ class _Attention(torch.autograd.Function):
             scores = _product(rows, keys.transpose(1, 2), scaling).view(heads, length, -1)
             later = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
             scores[..., -length:].masked_fill_(later, -torch.inf)
-            weights.append(scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype).view(key.shape[0], -1, keys.shape[1]))
+            weights.append(scores.softmax(dim=-1).view(key.shape[0], -1, keys.shape[1]))
             output[:, block.begin : block.end] = torch.bmm(weights[-1], block.seen(value)).view(heads, length, size)
-        ctx.blocks, ctx.scaling = found, scaling
+        ctx.blocks, ctx.scaling, ctx.dtype = found, scaling, output.dtype
         ctx.save_for_backward(query, key, value, *weights)
         return output
 
@@ -161,9 +164,10 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None, None]:
         query, key, value, *weights = ctx.saved_tensors
         heads, _, size = query.shape
-        to_query, to_key, to_value = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
+        to_query, to_key, to_value = (torch.zeros_like(states, dtype=ctx.dtype) for states in (query, key, value))
+        gradient = gradients[0].to(query.dtype)
         for block, weight in zip(ctx.blocks, weights, strict=True):
-            rows, outer = (x[:, block.begin : block.end].reshape(key.shape[0], -1, size) for x in (query, gradients[0]))
+            rows, outer = (x[:, block.begin : block.end].reshape(key.shape[0], -1, size) for x in (query, gradient))
             block.add(to_value, torch.bmm(weight.transpose(1, 2), outer))
             to_weight = torch.bmm(outer, block.seen(value).transpose(1, 2))
             to_score = torch._softmax_backward_data(to_weight, weight, -1, weight.dtype)

@@ -19,7 +19,7 @@ from data.transcript import Json
 if TYPE_CHECKING:
     from data.sources.dialogue import Composer
 
-LINES = {"train": (8, 12, 20), "validation": (10, 20, 40)}  # longest piece: training is shorter than what is measured
+LINES = {"train": (12, 20, 30), "validation": (10, 20, 40)}  # longest piece: training is shorter than what is measured
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FileTool:
         return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": parameters}}
 
 
-SMALL_LINES, SMALL_DEPTH = (5, 8, 8, 12), (1, 5)  # of code and settings in small exchanges
+SMALL_LINES, SMALL_DEPTH = (5, 8, 12, 20), (1, 5)  # of code and settings in small exchanges
 LONG_LINES, DEEP = (20, 220), (4, 7)  # of long files and deep settings
 INTERRUPTED_RATE = 0.5  # of the code in small exchanges: has a blank line
 
@@ -148,7 +148,7 @@ def _piece(composer: Composer, max_lines: int) -> Piece:
 def _short_piece(composer: Composer) -> Piece:
     """Few lines; half of the time with a blank one among them, which a model that never copied one repeats until it runs out of room."""
     if composer.rng.random() < INTERRUPTED_RATE:
-        return composer.rng.choice([piece for piece in _pieces(composer, 16) if "\n\n" in piece.text])
+        return composer.rng.choice([piece for piece in _pieces(composer, 20) if "\n\n" in piece.text])
     return _piece(composer, composer.rng.choice(SMALL_LINES))
 
 
@@ -281,7 +281,8 @@ def small_exchange(composer: Composer, pair: tuple[FileTool, FileTool]) -> list[
     if what < 0.38:
         return _store_code(composer, text_tool, _short_piece(composer)).messages(text_tool, "call_0")
     if what < 0.82:
-        where, config = rng.choice(CONFIG_NAMES), compact_config(rng, rng.randint(*SMALL_DEPTH))
+        settings = compact_config if rng.random() < 0.5 else nested_config
+        where, config = rng.choice(CONFIG_NAMES), settings(rng, rng.randint(*SMALL_DEPTH))
         return _store(composer, config_tool, _phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, rng)).messages(
             config_tool, "call_0"
         )
