@@ -1,9 +1,10 @@
 """Speed of training on this machine, beside stock rows in the same run: `python scripts/bench_train.py --data outputs/data/quickstart`
 
 The peer trains one transcript a row with the same trainer, LoRA and loss, as SFTTrainer does with `per_device_train_batch_size: 1`. Ours
-is measured step by step: trees of transcripts that share their tools, then frozen layers in int8, then compiled layers. Each takes the same
-transcripts forward and backward, in turn, so that a machine whose speed drifts is unfair to none; the optimizer and the compiling are not
-counted. Rows `{name, value, unit, peer, peer_value, ratio, n}` go to `--json F`.
+is measured step by step: trees of transcripts that share their tools, trained rows apart from their table, frozen layers in int8, compiled
+layers, the rest in bfloat16 where the processor has it. Each takes the same transcripts forward and backward, in turn, so that a machine
+whose speed drifts is unfair to none; the optimizer and the compiling are not counted. Rows `{name, value, unit, peer, peer_value, ratio,
+n}` go to `--json F`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from peft.utils.other import TrainableTokensWrapper
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -28,17 +30,30 @@ from data.memory import keep_freed_memory
 from data.render import Rendered
 from train.arguments import parse_arguments
 from train.dataset import columns, read_transcripts, render_all
+from train.head import RowsApart
 from train.layers import compile_layers
 from train.sft import Trainer, build_trainer, prepare_tokenizer
 from train.shared_prefix import IGNORED
 
 CONFIG = "configs/sft/smollm2_quickstart.yaml"
 PEER = "one transcript a row"
-VARIANTS: dict[str, tuple[bool, bool, bool]] = {
-    PEER: (False, False, False),
-    "trees": (True, False, False),
-    "trees, int8": (True, True, False),
-    "trees, int8, compiled": (True, True, True),
+
+
+class Flags(NamedTuple):
+    share_prefixes: bool = False
+    rows_apart: bool = False
+    frozen_int8: bool = False
+    compile_layers: bool = False
+    native_bf16: bool = False
+
+
+VARIANTS = {
+    PEER: Flags(),
+    "trees": Flags(True),
+    "trees, rows apart": Flags(True, True),
+    "trees, rows apart, int8": Flags(True, True, True),
+    "trees, rows apart, int8, compiled": Flags(True, True, True, True),
+    "trees, rows apart, int8, compiled, bfloat16": Flags(True, True, True, True, True),
 }
 Group = list[tuple[str, Rendered]]
 
@@ -71,30 +86,31 @@ class Measured:
         batches, model = list(self.batches(group)), self.trainer.model
         began = time.monotonic()
         for batch in batches:
-            self.trainer.compute_loss(model, batch).backward()
+            with self.trainer.compute_loss_context_manager():
+                loss = self.trainer.compute_loss(model, batch)
+            loss.backward()
             model.zero_grad()
         self.seconds += (time.monotonic() - began) * counted
 
 
-def prepare(args: argparse.Namespace, folder: str, flags: tuple[bool, bool, bool], group: Group, console: Console) -> Measured:
-    shared, whole, compiled = flags
-    options = {
-        "model_name_or_path": args.base,
-        "dataset_dir": args.data,
-        "output_dir": folder,
-        "share_prefixes": shared,
-        "frozen_int8": whole,
-        "compile_layers": compiled,
-    }
+def prepare(args: argparse.Namespace, folder: str, flags: Flags, group: Group, console: Console) -> Measured:
+    settings = {name: value for name, value in flags._asdict().items() if name != "rows_apart"}
+    options = {"model_name_or_path": args.base, "dataset_dir": args.data, "output_dir": folder, **settings}
     data_args, training_args, model_args = parse_arguments(
         ["--config", CONFIG, *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
     )
     tokenizer, _ = prepare_tokenizer(model_args, training_args)
-    trainer = build_trainer(data_args, training_args, model_args, tokenizer, columns(group, training_args.max_length, shared), None)
+    trainer = build_trainer(
+        data_args, training_args, model_args, tokenizer, columns(group, training_args.max_length, flags.share_prefixes), None
+    )
     trainer.model.train()
-    if compiled:
+    if not flags.rows_apart:
+        for module in trainer.model.modules():
+            if isinstance(module, RowsApart):
+                module.__class__ = TrainableTokensWrapper  # as PEFT made it
+    if flags.compile_layers:
         compile_layers(trainer.model, console)
-    return Measured(trainer, shared, training_args.max_length)
+    return Measured(trainer, flags.share_prefixes, training_args.max_length)
 
 
 def scenes(args: argparse.Namespace) -> list[Group]:

@@ -92,15 +92,12 @@ class Quickstart:
         python = [sys.executable, "-m"]
         base, data, adapter, merged = (self.folder(name) for name in ("base", "data", "adapter", "merged"))
         evaluate = [*python, "eval.run", "--config", "configs/eval/quickstart.yaml", "--model", str(base)]
-        dtype = str(compute_dtype()).removeprefix("torch.")
         options = {
             "config": "configs/sft/smollm2_quickstart.yaml",
             "model_name_or_path": base,
             "dataset_dir": data,
             "output_dir": adapter,
             "max_minutes": self.minutes(),
-            "dtype": dtype,
-            "bf16": str(dtype == "bfloat16").lower(),
         }
         # One process on a CPU needs no launcher, and without one Ctrl-C reaches the trainer alone, which saves a checkpoint.
         train = [sys.executable, "train/sft.py", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]

@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from rich.console import Console
@@ -15,9 +16,9 @@ from data.contamination import bfcl_folder, bfcl_protected, overlaps
 from data.sources.catalog import load_catalog, load_chat, load_unserved
 from data.sources.dialogue import KINDS, Composer, generate
 from data.sources.filetools import CONFIG_REQUESTS, CONFIG_TOOLS, QUESTIONS, TEXT_REQUESTS, TEXT_TOOLS
-from data.sources.payloads import depth_of, nested_config
+from data.sources.payloads import depth_of, modules, nested_config
 from data.split import split_of
-from data.transcript import Transcript, UserMessage
+from data.transcript import AssistantMessage, Transcript, UserMessage
 from data.validate import problems
 
 MIX = dict.fromkeys(KINDS, 1.0)
@@ -155,3 +156,33 @@ def test_contamination_check_finds_a_planted_row() -> None:
 @pytest.mark.parametrize("depth", [1, 3, 6])
 def test_nested_config_is_as_deep_as_asked(depth: int) -> None:
     assert depth_of(nested_config(random.Random(depth), depth)) == depth
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_long_files_are_pages_of_modules_of_their_split(split: Literal["train", "validation"]) -> None:
+    texts: dict[str, list[str]] = {module.file: [] for module in modules()}
+    for module in modules():
+        texts[module.file].append(module.text)
+    rows = list(generate(split, 3, 40, {"long_file": 1}))
+    pages = [value for row in rows for call in _calls(row) for value in call.values() if isinstance(value, str) and "\n" in value]
+    assert len(pages) >= 35
+    assert max(page.count("\n") for page in pages) > 100
+    for page in pages:
+        assert any(page in text for file, found in texts.items() if split_of(file) == split for text in found)
+
+
+def test_deep_settings_are_deep() -> None:
+    rows = list(generate("train", 3, 20, {"deep_config": 1}))
+    depths = {max(depth_of(value) for value in call.values()) for row in rows for call in _calls(row)}
+    assert depths == {4, 5, 6, 7}
+
+
+def test_short_code_often_has_a_blank_line() -> None:
+    rows = [row for row in generate("train", 3, 60, {"file_scene": 1}) if _calls(row)]
+    code = [value for row in rows for value in _calls(row)[0].values() if isinstance(value, str) and "\n" in value]
+    assert 0.4 < sum("\n\n" in text for text in code) / len(code) < 0.9
+
+
+def _calls(row: Transcript) -> list[dict[str, Any]]:
+    calls = [call for message in row.messages if isinstance(message, AssistantMessage) for call in message.tool_calls or ()]
+    return [call.function.arguments for call in calls]

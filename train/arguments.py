@@ -38,8 +38,8 @@ class DataArguments:
     native_bf16: bool = field(
         default=False,
         metadata={
-            "help": "CPU only: like bf16, compute LoRA, attention and the output head in bfloat16, but only on a processor that multiplies it "
-            "natively; others would emulate it, and stay with float32."
+            "help": "CPU only: like bf16, compute LoRA, attention and the output head in bfloat16, but only on a processor that "
+            "multiplies it natively; others would emulate it, and stay with float32."
         },
     )
     compile_layers: bool = field(

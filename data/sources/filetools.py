@@ -278,9 +278,9 @@ def small_exchange(composer: Composer, pair: tuple[FileTool, FileTool]) -> list[
     """One request over the pair: a short piece of code or compact settings are stored, or code is explained."""
     rng = composer.rng
     what, (text_tool, config_tool) = rng.random(), pair
-    if what < 0.38:
+    if what < 0.37:
         return _store_code(composer, text_tool, _short_piece(composer)).messages(text_tool, "call_0")
-    if what < 0.82:
+    if what < 0.78:
         settings = compact_config if rng.random() < 0.5 else nested_config
         where, config = rng.choice(CONFIG_NAMES), settings(rng, rng.randint(*SMALL_DEPTH))
         return _store(composer, config_tool, _phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, rng)).messages(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from data.sources import filetools
+from data.sources import filetools, forms
 from data.sources.messages import assistant, user
 from data.sources.synthetic import compose_request
 from data.transcript import Json
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Exchanges = list[list[Json]]
 
 # Shares of a scene's requests; what they leave is small talk
-SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.42, 0.09, 0.27, 0.05, 0.13
+SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.47, 0.09, 0.32, 0.05, 0.03
 TOOL_COUNTS = {1: 8, 2: 4, 3: 3, 4: 1}
-NESTED_RATE = 0.4  # of scenes about a tool with nested arguments
+NESTED_RATE = 0.5  # of scenes about a tool with nested arguments
 REQUESTS = (8, 12)
 NEAR_RATE = 0.4  # of declined requests: for a tool of the same domain as one that is offered
 
@@ -100,4 +100,8 @@ def _unserved(composer: Composer) -> list[Json]:
     return [user(composer.say(composed.text)), assistant(composer.rng.choice(refusals).format(gist=tool.gist))]
 
 
-KINDS: dict[str, Callable[[Composer], tuple[list[Json], list[str], Exchanges]]] = {"scene": scene, "file_scene": file_scene}
+KINDS: dict[str, Callable[[Composer], tuple[list[Json], list[str], Exchanges]]] = {
+    "scene": scene,
+    "file_scene": file_scene,
+    "form_scene": forms.form_scene,
+}

@@ -1,0 +1,245 @@
+"""Tools that exist in one transcript only: a verb and a thing, with fields and groups of fields drawn at random.
+
+The catalogue's tools can be learnt by heart; these cannot, so a call is right only by reading the schema and closing each bracket where
+the request ends. Names, groups and phrasings are split like all others; every tool has a group, so no schema is in both splits.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from data.sources.messages import assistant, user
+from data.split import Split, split_of
+from data.transcript import Json
+
+if TYPE_CHECKING:
+    from data.sources.dialogue import Composer
+
+VERBS = ("register", "create", "update", "submit", "schedule", "record", "open", "prepare", "issue", "confirm")
+THINGS = (
+    "parcel", "inspection", "contract", "reservation", "shipment", "survey", "membership", "complaint", "delivery", "lease", "audit",
+    "permit", "transfer", "appointment", "listing", "incident", "quote", "refund", "campaign", "visit", "sample", "batch", "exhibit",
+    "policy", "voucher", "timesheet", "warranty", "pickup", "rehearsal", "excavation",
+)  # fmt: skip
+GROUPS = (
+    "sender", "recipient", "customer", "supplier", "contact", "billing", "dimensions", "window", "owner", "approver", "origin",
+    "destination", "venue", "device", "budget", "options", "holder", "site", "courier", "landlord", "tenant", "insurer", "referee", "route",
+    "panel", "escort", "packaging", "driver", "receipt", "broker", "speaker", "warehouse",
+)  # fmt: skip
+NAMES = (
+    "Ada Lima",
+    "Noor Haddad",
+    "J. Okoye",
+    "Mei Tanaka",
+    "Piotr Nowak",
+    "Carla Ruiz",
+    "Tom Berger",
+    "Ines Duarte",
+    "Raj Mehta",
+    "Liv Dahl",
+)
+CITIES = ("Porto", "Gdansk", "Lyon", "Osaka", "Quito", "Tartu", "Bergen", "Leeds", "Nairobi", "Graz", "Halifax", "Pune")
+REQUESTS = (
+    "Please {verb} {a_thing}: {what}.",
+    "{Verb} {a_thing} with {what}.",
+    "I need you to {verb} {a_thing}. Details: {what}.",
+    "Can you {verb} {a_thing} for me? {What}.",
+    "We have to {verb} {a_thing}, {what}.",
+    "{What}. Please {verb} the {thing} with that.",
+    "{Verb} the {thing}:\n{lines}",
+    "Here is what I know about the {thing}, please {verb} it.\n{lines}",
+    "{lines}\n\n{Verb} {a_thing} from these values.",
+    "Let's {verb} {a_thing}. It has {what}.",
+    "Time to {verb} the {thing}; {what}.",
+    "Would you {verb} {a_thing}, {what}?",
+)
+DOTTED, AS_PROSE = 0.5, ("{key} {value}", "{key}: {value}", "{key} is {value}", "{key} = {value}")
+
+
+class Kind(NamedTuple):
+    """A kind of field: its JSON Schema and how a value is drawn."""
+
+    schema: Json
+    draw: Callable[[random.Random], Any]
+
+
+def _number(low: int, high: int) -> Kind:
+    return Kind({"type": "integer"}, lambda rng: rng.randint(low, high))
+
+
+def _one_of(*values: str) -> Kind:
+    return Kind({"type": "string", "enum": list(values)}, lambda rng: rng.choice(values))
+
+
+def _decimal(high: int) -> Kind:
+    return Kind({"type": "number"}, lambda rng: round(rng.uniform(0.5, high), rng.choice([1, 1, 2])))
+
+
+def _email(rng: random.Random) -> str:
+    return f"{rng.choice(NAMES).split()[-1].lower()}@{rng.choice(['mail', 'post', 'corp'])}.example"
+
+
+def _date(rng: random.Random) -> str:
+    return f"202{rng.randint(3, 7)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+
+
+def _tags(rng: random.Random) -> list[str]:
+    return rng.sample(["cold", "fragile", "vip", "export", "paper"], rng.randint(1, 3))
+
+
+FIELDS: dict[str, Kind] = {
+    "name": Kind({"type": "string"}, lambda rng: rng.choice(NAMES)),
+    "city": Kind({"type": "string"}, lambda rng: rng.choice(CITIES)),
+    "reference": Kind({"type": "string"}, lambda rng: f"{rng.choice('ABKRTX')}{rng.choice('CDLMZ')}-{rng.randint(100, 9999)}"),
+    "email": Kind({"type": "string"}, _email),
+    "date": Kind({"type": "string", "format": "date"}, _date),
+    "time": Kind({"type": "string"}, lambda rng: f"{rng.randint(6, 21):02}:{rng.choice(['00', '15', '30', '45'])}"),
+    "quantity": _number(1, 60),
+    "floor": _number(1, 30),
+    "days": _number(1, 90),
+    "weight_kg": _decimal(60),
+    "length_cm": _decimal(240),
+    "amount": _decimal(4000),
+    "currency": _one_of("EUR", "USD", "JPY", "GBP"),
+    "priority": _one_of("low", "normal", "high"),
+    "status": _one_of("draft", "active", "closed"),
+    "insured": Kind({"type": "boolean"}, lambda rng: rng.random() < 0.5),
+    "urgent": Kind({"type": "boolean"}, lambda rng: rng.random() < 0.5),
+    "tags": Kind({"type": "array", "items": {"type": "string"}}, _tags),
+    "codes": Kind({"type": "array", "items": {"type": "integer"}}, lambda rng: [rng.randint(1, 99) for _ in range(rng.randint(1, 3))]),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Form:
+    """A tool: its fields, and its groups with fields of their own, one of them perhaps a list of groups."""
+
+    verb: str
+    thing: str
+    name: str
+    fields: tuple[str, ...]
+    groups: dict[str, tuple[str, ...]]
+    listed: frozenset[str]
+    required: frozenset[str]
+
+    def schema(self) -> Json:
+        properties: Json = {field: FIELDS[field].schema for field in self.fields}
+        for group, fields in self.groups.items():
+            inner: Json = {"type": "object", "properties": {field: FIELDS[field].schema for field in fields}, "required": [fields[0]]}
+            properties[group] = {"type": "array", "items": inner} if group in self.listed else inner
+        parameters = {"type": "object", "properties": properties, "required": sorted(self.required, key=list(properties).index)}
+        what = f"{self.verb.capitalize()} {article(self.thing)}."
+        return {"type": "function", "function": {"name": self.name, "description": what, "parameters": parameters}}
+
+    @property
+    def gist(self) -> str:
+        return f"{self.verb} {article(self.thing)}"
+
+
+def article(thing: str) -> str:
+    return f"{'an' if thing[0] in 'aeiou' else 'a'} {thing}"
+
+
+@functools.cache
+def names(split: Split) -> tuple[tuple[str, str, str], ...]:
+    """Verb, thing, and the tool's name, of a split."""
+    spelled = [
+        (verb, thing, name)
+        for verb in VERBS
+        for thing in THINGS
+        for name in (f"{verb}_{thing}", f"{verb}{thing.capitalize()}", f"{thing}.{verb}")
+    ]
+    return tuple(one for one in spelled if split_of(one[2]) == split)
+
+
+def form(composer: Composer) -> Form:
+    rng = composer.rng
+    verb, thing, name = rng.choice(names(composer.split))
+    fields = tuple(rng.sample(sorted(FIELDS), rng.choice([0, 1, 1, 2, 3])))
+    groups = {
+        group: tuple(rng.sample(sorted(FIELDS), rng.choice([1, 2, 2, 3]))) for group in rng.sample(GROUPS, rng.choice([1, 1, 2, 2, 3]))
+    }
+    listed = frozenset(group for group in groups if rng.random() < 0.25)
+    everything = [*fields, *groups]
+    return Form(verb, thing, name, fields, groups, listed, frozenset(rng.sample(everything, rng.randint(1, len(everything)))))
+
+
+def _object(fields: tuple[str, ...], rng: random.Random) -> Json:
+    kept = [field for at, field in enumerate(fields) if at == 0 or rng.random() < 0.8]
+    return {field: FIELDS[field].draw(rng) for field in kept}
+
+
+def _arguments(one: Form, rng: random.Random) -> Json:
+    arguments: Json = {}
+    for key in [*one.fields, *one.groups]:
+        if key not in one.required and rng.random() < 0.4:
+            continue
+        if key in one.listed:
+            arguments[key] = [_object(one.groups[key], rng) for _ in range(rng.choice([1, 2, 2, 3]))]
+        else:
+            arguments[key] = _object(one.groups[key], rng) if key in one.groups else FIELDS[key].draw(rng)
+    return arguments
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return " and ".join(map(_said, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _pairs(path: tuple[str, ...], value: Any) -> list[tuple[tuple[str, ...], str]]:
+    """Each value with the keys that lead to it."""
+    if isinstance(value, dict):
+        return [pair for key, inner in value.items() for pair in _pairs((*path, key), inner)]
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [pair for at, one in enumerate(value, 1) for pair in _pairs((*path, str(at)) if len(value) > 1 else path, one)]
+    return [(path, _said(value))]
+
+
+def _request(composer: Composer, one: Form, arguments: Json) -> str:
+    rng = composer.rng
+    template = rng.choice([text for text in REQUESTS if split_of(text) == composer.split])
+    spell, dotted = rng.choice(AS_PROSE), rng.random() < DOTTED
+    pairs = _pairs((), arguments)
+    prose = [(" ".join(path).replace("_", " "), value) for path, value in pairs]
+    what = ", ".join(spell.format(key=path, value=value) for path, value in prose)
+    lines = "\n".join(f"{path}: {value}" for path, value in ([(".".join(path), value) for path, value in pairs] if dotted else prose))
+    words = {"verb": one.verb, "Verb": one.verb.capitalize(), "thing": one.thing, "a_thing": article(one.thing), "lines": lines}
+    return template.format(what=what, What=what[0].upper() + what[1:], **words)
+
+
+def serve(composer: Composer, one: Form) -> list[Json]:
+    """A request that the form's tool serves, and the call."""
+    arguments = _arguments(one, composer.rng)
+    return [user(_request(composer, one, arguments)), assistant(calls=[(one.name, arguments, "call_0")])]
+
+
+def decline(composer: Composer, offered: list[Form]) -> list[Json]:
+    """The request of a form whose tool is not offered."""
+    things = {one.thing for one in offered}
+    absent = next(one for one in iter(lambda: form(composer), None) if one.thing not in things)
+    refusal = composer.rng.choice(composer.refusals).format(gist=absent.gist, other=composer.rng.choice(offered).gist)
+    return [user(_request(composer, absent, _arguments(absent, composer.rng))), assistant(refusal)]
+
+
+def form_scene(composer: Composer) -> tuple[list[Json], list[str], list[list[Json]]]:
+    """Requests over one or two such tools, most of them served."""
+    rng = composer.rng
+    offered = [form(composer)]
+    if rng.random() < 0.5:
+        offered.append(next(one for one in iter(lambda: form(composer), None) if one.thing != offered[0].thing))
+    exchanges: list[list[Json]] = []
+    for _ in range(rng.randint(7, 10)):
+        what, messages = rng.random(), list[Json]()
+        if what < 0.72:
+            messages = serve(composer, rng.choice(offered))
+        elif what < 0.95:
+            messages = decline(composer, offered)
+        else:
+            composer.chat(messages)
+        exchanges.append(messages)
+    return [one.schema() for one in offered], [one.name for one in offered], exchanges
