@@ -21,7 +21,7 @@ from tests.cli import ROOT, launch, run, train
 from tests.toy import toy_tokenizer
 
 MIX = {"call": 3, "unserved": 3, "dialogue": 2, "write_file": 1, "scene": 1}
-FAST = ("--share_prefixes", "true", "--frozen_int8", "true")  # as in the quickstart, whose layers are compiled, too
+FAST = ("--share_prefixes", "true", "--frozen_int8", "true", "--native_bf16", "true")  # the quickstart compiles its layers, too
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def test_configs_are_found() -> None:
 
 
 @installed
-@pytest.mark.parametrize(("name", "count"), [("quickstart", 407), ("development", 149)])
+@pytest.mark.parametrize(("name", "count"), [("quickstart", 407), ("development", 408)])
 def test_cases_have_ids_of_their_own(name: str, count: int) -> None:
     cases = load_cases(load_config(ROOT / "configs" / "eval" / f"{name}.yaml"))
     assert len({case.id for case in cases}) == len(cases) == count

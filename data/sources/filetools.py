@@ -280,7 +280,7 @@ def small_exchange(composer: Composer, pair: tuple[FileTool, FileTool]) -> list[
     what, (text_tool, config_tool) = rng.random(), pair
     if what < 0.37:
         return _store_code(composer, text_tool, _short_piece(composer)).messages(text_tool, "call_0")
-    if what < 0.78:
+    if what < 0.8:
         settings = compact_config if rng.random() < 0.5 else nested_config
         where, config = rng.choice(CONFIG_NAMES), settings(rng, rng.randint(*SMALL_DEPTH))
         return _store(composer, config_tool, _phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, rng)).messages(
