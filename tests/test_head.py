@@ -80,6 +80,16 @@ def test_in_bfloat16_it_is_nearly_the_same(adapted: Any) -> None:
         assert torch.nn.functional.cosine_similarity(gradient.flatten(), rounded[name].flatten(), dim=0) > 0.99, name
 
 
+def test_a_head_with_a_scale_of_its_own_is_left_to_trl(adapted: Any) -> None:
+    add_fused_lm_head(adapted.get_base_model(), temperature=0.5, outputs=("log_probs", "entropy", "is_top1"))
+    expected, separate = step(adapted)
+    keep_rows_apart(adapted)
+    found, together = step(adapted)
+    assert found.loss.item() == pytest.approx(expected.loss.item(), rel=1e-5)
+    for name, gradient in separate.items():
+        assert torch.allclose(gradient, together[name], atol=1e-5), name
+
+
 def test_no_supervised_position_is_no_error(adapted: Any) -> None:
     keep_rows_apart(adapted)
     loss = adapted(input_ids=IDS, labels=torch.full_like(IDS, -100), fused_lm_head=True).loss

@@ -93,10 +93,10 @@ class _Head:
         trained = getattr(weight, "trained", None)
         if trained is None:
             return cls.theirs.apply(hidden, weight, bias, targets, *options)
-        temperature, _, softcap, scale, outputs = options
-        assert (bias, temperature, softcap, scale) == (None, 1.0, None, 1.0)
-        assert set(outputs) <= OUTPUTS
         ids, rows = trained
+        temperature, _, softcap, scale, outputs = options
+        if (bias, temperature, softcap, scale) != (None, 1.0, None, 1.0) or not set(outputs) <= OUTPUTS:
+            return cls.theirs.apply(hidden, weight.index_copy(0, ids, rows.to(weight.dtype)), bias, targets, *options)
         log_probs, entropy, top = _LogProbs.apply(hidden, rows, weight, ids, targets)
         return log_probs, entropy, None, None, top
 
