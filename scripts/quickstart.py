@@ -35,7 +35,7 @@ ADAPTER_TO_BASE = 3.4  # how much longer the adapter's evaluation takes than the
 OTHER_SECONDS = 135  # before and after the training loop itself, export, comparison
 MINUTES = (6.0, 22.0)  # of training, at least and at most
 NOMINAL_MINUTES = 14.0
-USUAL_STEPS = 280  # in the nominal minutes on two cores without native bfloat16
+USUAL_STEPS = 280  # in the nominal minutes, entry 25 of docs/experiments.md; below 200 steps the model refused most
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ REQUESTS = (
     "Time to {verb} the {thing}; {what}.",
     "Would you {verb} {a_thing}, {what}?",
 )
-DOTTED, AS_PROSE = 0.5, ("{key} {value}", "{key}: {value}", "{key} is {value}", "{key} = {value}")
+DOTTED_RATE = 0.5  # of lists: paths as `group.field`, the others in words
+AS_PROSE = ("{key} {value}", "{key}: {value}", "{key} is {value}", "{key} = {value}")
 
 
 class Kind(NamedTuple):
@@ -203,7 +204,7 @@ def _pairs(path: tuple[str, ...], value: Any) -> list[tuple[tuple[str, ...], str
 def _request(composer: Composer, one: Form, arguments: Json) -> str:
     rng = composer.rng
     template = rng.choice([text for text in REQUESTS if split_of(text) == composer.split])
-    spell, dotted = rng.choice(AS_PROSE), rng.random() < DOTTED
+    spell, dotted = rng.choice(AS_PROSE), rng.random() < DOTTED_RATE
     pairs = _pairs((), arguments)
     prose = [(" ".join(path).replace("_", " "), value) for path, value in pairs]
     what = ", ".join(spell.format(key=path, value=value) for path, value in prose)

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import random
-import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.sources.filetools import CONFIG_TOOLS, TEXT_TOOLS, FileTool
 from data.sources.messages import user
-from data.sources.payloads import nested_config
+from data.sources.payloads import modules, nested_config
 from data.split import split_of
 from data.transcript import Json
 from eval.serving.bench import Bench
@@ -38,15 +36,12 @@ def real_code(lines: int, seed: int = 3) -> Iterator[tuple[str, str]]:
 
     Only modules of the validation split: training may store the others.
     """
-    rng = random.Random(seed)
-    folder = Path(sysconfig.get_paths()["stdlib"])
     found = []
-    for path in sorted(folder.glob("*.py")):
-        if split_of(path.name) != "validation":
-            continue
-        text = path.read_text(encoding="utf-8").splitlines()
-        found += [(path.stem, "\n".join(text[at : at + lines])) for at in range(0, len(text) - lines, lines)]
-    rng.shuffle(found)
+    for module in modules():
+        if split_of(module.file) == "validation":
+            text = module.text.splitlines()
+            found += [(module.file.removesuffix(".py"), "\n".join(text[at : at + lines])) for at in range(0, len(text) - lines, lines)]
+    random.Random(seed).shuffle(found)
     yield from found
 
 
