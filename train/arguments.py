@@ -21,6 +21,12 @@ class DataArguments:
     embedding_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the added wire tokens' rows; learning_rate if not set."}
     )
+    decision_weight: float = field(
+        default=1.0, metadata={"help": "Weight in the loss of an answer's first token, which opens a call or does not; others have 1."}
+    )
+    structure_weight: float = field(
+        default=1.0, metadata={"help": "Weight in the loss of tokens with a brace, bracket or backslash, at which JSON goes wrong."}
+    )
     max_minutes: float | None = field(
         default=None,
         metadata={"help": "Wall-clock budget of the training loop. The learning rate decays by whichever is further on, steps or minutes."},
@@ -84,12 +90,22 @@ def _reconcile(place: str, data_args: DataArguments, training_args: SFTConfig) -
     """Refuse what cannot go together; hand our finished rows to the trainer as they are."""
     if data_args.frozen_int8 and training_args.device.type != "cpu":
         raise UserError(place, f"frozen_int8 on {training_args.device.type}", "a CPU", "on a GPU use load_in_4bit (QLoRA), or neither")
+    _check_weights(place, data_args, training_args)
     if not data_args.share_prefixes:
         return
     if training_args.packing or training_args.padding_free:
         raise UserError(place, "share_prefixes with packing or padding_free", "one of them", "leave packing and padding_free out")
     training_args.dataset_kwargs = {"skip_prepare_dataset": True}
     training_args.remove_unused_columns = False
+
+
+def _check_weights(place: str, data_args: DataArguments, training_args: SFTConfig) -> None:
+    weights = {"decision_weight": data_args.decision_weight, "structure_weight": data_args.structure_weight}
+    for name, weight in weights.items():
+        if weight <= 0:
+            raise UserError(place, f"{name} {weight}", "a weight above 0", "every supervised token counts; 1 is the weight of all others")
+    if training_args.use_liger_kernel and set(weights.values()) != {1.0}:
+        raise UserError(place, "weights with use_liger_kernel", "one of them", "leave Liger out: its loss is a mean that nothing weighs")
 
 
 def _check_config(path: Path, parser: TrlParser) -> None:

@@ -40,6 +40,7 @@ from train.interrupt import SaveOnInterrupt
 from train.layers import compile_layers
 from train.rows import added_rows, lengthen_rows, mean_row_length, split_rows
 from train.shared_prefix import collate
+from train.weights import TokenWeights
 
 
 class Trainer(SFTTrainer):
@@ -188,6 +189,8 @@ def build_trainer(
         keep_rows_apart(trainer.model)
         trainer.native_bf16 = data_args.native_bf16 and compute_dtype() == torch.bfloat16
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
+    if (data_args.decision_weight, data_args.structure_weight) != (1.0, 1.0):
+        TokenWeights(tokenizer, data_args.decision_weight, data_args.structure_weight).attach(trainer.model)
     return trainer
 
 

@@ -6,13 +6,14 @@ training sees other tools of the same nature.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.sources.messages import assistant, result, user
-from data.sources.payloads import Piece, code_pieces, compact_config, excerpt, modules, nested_config, spell_config
+from data.sources.payloads import Piece, code_pieces, compact_config, escaped, excerpt, modules, nested_config, spell_config
 from data.split import Split, split_of
 from data.transcript import Json
 
@@ -48,7 +49,9 @@ class FileTool:
 
 SMALL_LINES, SMALL_DEPTH = (5, 8, 12, 20), (1, 5)  # of code and settings in small exchanges
 LONG_LINES, DEEP = (20, 220), (4, 7)  # of long files and deep settings
-INTERRUPTED_RATE = 0.5  # of the code in small exchanges: has a blank line
+INTERRUPTED_RATE = 0.4  # of the code in small exchanges: has a blank line
+ESCAPED_RATE = 0.25  # of it: lines with quotes and backslashes, which a model that seldom wrote them copies as they are
+ESCAPED_LINES, LONGEST_LINE = (3, 12), 90
 
 OVERWRITE = ("overwrite", {"type": "boolean", "description": "Replace an existing file. Default false."}, True)
 TEXT_TOOLS = (
@@ -146,10 +149,27 @@ def _piece(composer: Composer, max_lines: int) -> Piece:
 
 
 def _short_piece(composer: Composer) -> Piece:
-    """Few lines; half of the time with a blank one among them, which a model that never copied one repeats until it runs out of room."""
-    if composer.rng.random() < INTERRUPTED_RATE:
+    """Few lines; some with a blank one among them, which a model that never copied one repeats until it runs out of room."""
+    what = composer.rng.random()
+    if what < ESCAPED_RATE:
+        return _escaped_piece(composer)
+    if what < ESCAPED_RATE + INTERRUPTED_RATE:
         return composer.rng.choice([piece for piece in _pieces(composer, 20) if "\n\n" in piece.text])
     return _piece(composer, composer.rng.choice(SMALL_LINES))
+
+
+def _escaped_piece(composer: Composer) -> Piece:
+    """A few lines of a real module in which at least one character a line must be escaped."""
+    rng, sources = composer.rng, _modules(composer.split)
+    while True:
+        piece = excerpt(rng.choice(sources), rng.randint(*ESCAPED_LINES), rng)
+        if escaped(piece.text) >= piece.lines and max(map(len, piece.text.splitlines())) <= LONGEST_LINE:
+            return piece
+
+
+@functools.cache
+def _modules(split: Split) -> list[Piece]:
+    return [module for module in modules() if split_of(module.file) == split and module.text.strip()]
 
 
 def _quoted(text: str, rng: random.Random) -> str:
@@ -157,6 +177,9 @@ def _quoted(text: str, rng: random.Random) -> str:
 
 
 def _where(piece: Piece, rng: random.Random) -> str:
+    """A path named after what the piece defines, or after its module where it begins anywhere else."""
+    if not piece.text.startswith(("def ", "class ", "async ", "@")):
+        return _path(piece.file.removesuffix(".py"), rng)
     return _path(piece.text.split("(")[0].split(":")[0].split()[-1].strip("_").lower()[:24] or "module", rng)
 
 
@@ -233,7 +256,7 @@ def save_config(composer: Composer) -> tuple[list[Json], list[Json]]:
 def long_file(composer: Composer) -> tuple[list[Json], list[Json]]:
     """A page or several of a real module go into a file, wherever the page begins and ends."""
     tool, rng = _tool(composer, TEXT_TOOLS), composer.rng
-    module = rng.choice([module for module in modules() if split_of(module.file) == composer.split and module.text.strip()])
+    module = rng.choice(_modules(composer.split))
     text, where = excerpt(module, rng.randint(*LONG_LINES), rng).text, _path(module.file.removesuffix(".py"), rng)
     return _single(composer, tool, "string", _store(composer, tool, _phrase(composer, TEXT_REQUESTS), where, text, _quoted(text, rng)))
 

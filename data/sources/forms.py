@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from data.sources.catalog import load_pools
 from data.sources.messages import assistant, user
+from data.sources.sampling import draw
 from data.split import Split, split_of
 from data.transcript import Json
 
@@ -30,19 +31,6 @@ GROUPS = (
     "destination", "venue", "device", "budget", "options", "holder", "site", "courier", "landlord", "tenant", "insurer", "referee", "route",
     "panel", "escort", "packaging", "driver", "receipt", "broker", "speaker", "warehouse",
 )  # fmt: skip
-NAMES = (
-    "Ada Lima",
-    "Noor Haddad",
-    "J. Okoye",
-    "Mei Tanaka",
-    "Piotr Nowak",
-    "Carla Ruiz",
-    "Tom Berger",
-    "Ines Duarte",
-    "Raj Mehta",
-    "Liv Dahl",
-)
-CITIES = ("Porto", "Gdansk", "Lyon", "Osaka", "Quito", "Tartu", "Bergen", "Leeds", "Nairobi", "Graz", "Halifax", "Pune")
 REQUESTS = (
     "Please {verb} {a_thing}: {what}.",
     "{Verb} {a_thing} with {what}.",
@@ -62,57 +50,43 @@ AS_PROSE = ("{key} {value}", "{key}: {value}", "{key} is {value}", "{key} = {val
 
 
 class Kind(NamedTuple):
-    """A kind of field: its JSON Schema and how a value is drawn."""
+    """A kind of field: its JSON Schema, and the sampler of its values (`data/sources/sampling.py`)."""
 
     schema: Json
-    draw: Callable[[random.Random], Any]
+    sampler: Any
+
+    def draw(self, rng: random.Random) -> Any:
+        return draw(self.sampler, rng, load_pools()).value
 
 
-def _number(low: int, high: int) -> Kind:
-    return Kind({"type": "integer"}, lambda rng: rng.randint(low, high))
+TEXT, WHOLE, DECIMAL, TRUTH = ({"type": name} for name in ("string", "integer", "number", "boolean"))
 
 
 def _one_of(*values: str) -> Kind:
-    return Kind({"type": "string", "enum": list(values)}, lambda rng: rng.choice(values))
-
-
-def _decimal(high: int) -> Kind:
-    return Kind({"type": "number"}, lambda rng: round(rng.uniform(0.5, high), rng.choice([1, 1, 2])))
-
-
-def _email(rng: random.Random) -> str:
-    return f"{rng.choice(NAMES).split()[-1].lower()}@{rng.choice(['mail', 'post', 'corp'])}.example"
-
-
-def _date(rng: random.Random) -> str:
-    return f"202{rng.randint(3, 7)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
-
-
-def _tags(rng: random.Random) -> list[str]:
-    return rng.sample(["cold", "fragile", "vip", "export", "paper"], rng.randint(1, 3))
+    return Kind({"type": "string", "enum": list(values)}, list(values))
 
 
 FIELDS: dict[str, Kind] = {
-    "name": Kind({"type": "string"}, lambda rng: rng.choice(NAMES)),
-    "city": Kind({"type": "string"}, lambda rng: rng.choice(CITIES)),
-    "reference": Kind({"type": "string"}, lambda rng: f"{rng.choice('ABKRTX')}{rng.choice('CDLMZ')}-{rng.randint(100, 9999)}"),
-    "email": Kind({"type": "string"}, _email),
-    "date": Kind({"type": "string", "format": "date"}, _date),
-    "time": Kind({"type": "string"}, lambda rng: f"{rng.randint(6, 21):02}:{rng.choice(['00', '15', '30', '45'])}"),
-    "quantity": _number(1, 60),
-    "floor": _number(1, 30),
-    "days": _number(1, 90),
-    "weight_kg": _decimal(60),
-    "length_cm": _decimal(240),
-    "amount": _decimal(4000),
+    "name": Kind(TEXT, "person"),
+    "city": Kind(TEXT, "city"),
+    "reference": Kind(TEXT, "code 7"),
+    "email": Kind(TEXT, "email"),
+    "date": Kind({"type": "string", "format": "date"}, "date"),
+    "time": Kind(TEXT, "time"),
+    "quantity": Kind(WHOLE, "int 1 60"),
+    "floor": Kind(WHOLE, "int 1 30"),
+    "days": Kind(WHOLE, "int 1 90"),
+    "weight_kg": Kind(DECIMAL, "float 0.5 60 1"),
+    "length_cm": Kind(DECIMAL, "float 0.5 240 1"),
+    "amount": Kind(DECIMAL, "float 0.5 4000 2"),
     "currency": _one_of("EUR", "USD", "JPY", "GBP"),
     "priority": _one_of("low", "normal", "high"),
     "status": _one_of("draft", "active", "closed"),
-    "insured": Kind({"type": "boolean"}, lambda rng: rng.random() < 0.5),
-    "urgent": Kind({"type": "boolean"}, lambda rng: rng.random() < 0.5),
-    "tags": Kind({"type": "array", "items": {"type": "string"}}, _tags),
-    "codes": Kind({"type": "array", "items": {"type": "integer"}}, lambda rng: [rng.randint(1, 99) for _ in range(rng.randint(1, 3))]),
-}  # fmt: skip
+    "insured": Kind(TRUTH, [True, False]),
+    "urgent": Kind(TRUTH, [True, False]),
+    "tags": Kind({"type": "array", "items": TEXT}, {"list": ["cold", "fragile", "vip", "export", "paper"], "min": 1, "max": 3}),
+    "codes": Kind({"type": "array", "items": WHOLE}, {"list": "int 1 99", "min": 1, "max": 3}),
+}
 
 
 @dataclass(frozen=True)

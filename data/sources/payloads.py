@@ -68,9 +68,20 @@ def modules() -> tuple[Piece, ...]:
 
 def excerpt(module: Piece, lines: int, rng: random.Random) -> Piece:
     """At most `lines` consecutive lines of the module, from anywhere, without blank lines around them."""
-    whole = module.text.splitlines()
+    whole = _lines(module)
     start = rng.randrange(max(1, len(whole) - lines + 1))
     return Piece(module.file, "\n".join(whole[start : start + lines]).strip("\n"))
+
+
+@functools.cache
+def _lines(module: Piece) -> list[str]:
+    return module.text.splitlines()
+
+
+def escaped(text: str) -> int:
+    """How many characters of `text` have a backslash before them in JSON, line ends and the usual three quotes of a docstring aside."""
+    rare = text.replace('"""', "")
+    return rare.count('"') + rare.count("\\")
 
 
 SECTIONS = (

@@ -51,8 +51,9 @@ def measure(bench: Bench, situations: bool, only: Sequence[str], out: Path) -> i
     """Run the checks, or the situations, whose name begins with one of `only`; write and show what was found."""
     checks = chosen(SITUATIONS if situations else CHECKS, only)
     engine = bench.client.engine  # asked while the server is there
-    outcomes = run(bench, checks)
-    write(out / ("situations.json" if situations else "serving.json"), bench, outcomes)
+    path = out / ("situations.json" if situations else "serving.json")
+    outcomes = run(bench, checks, path)
+    write(path, bench, outcomes)
     bench.console.print(outcomes_table(f"{bench.client.model} at {bench.client.root}, {engine.name} {engine.version}", outcomes))
     show_failures(bench.console, outcomes)
     return 2 if failed(outcomes) else 0

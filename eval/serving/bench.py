@@ -37,7 +37,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Bench:
-    """A server beside our own rendering and reading. `folder` is the local model folder, by name."""
+    """A server beside our own rendering and reading. `folder` is the local model folder, by name; `keep` saves what was found so far."""
 
     client: Client
     tokenizer: Any
@@ -45,6 +45,7 @@ class Bench:
     folder: str
     sizes: Sizes = Sizes()
     console: Console = field(default_factory=Console)
+    keep: Callable[[], None] = lambda: None
 
     def prompt(self, ask: Ask) -> list[int]:
         """The generation prompt as we render it."""
@@ -70,6 +71,7 @@ class Bench:
         """Count `check` of each item into the outcome. A server that is gone, or lacks what is asked for, ends it with that fault."""
         for result in self.side_by_side(outcome.name, items, check, workers):
             outcome.count(Failure.of(result) if isinstance(result, ServerFault) else result)
+            self.keep()
 
     def side_by_side(self, title: str, items: Iterable[Item], work: Callable[[Item], Any], workers: int = WORKERS) -> Iterator[Any]:
         """What `work` returns for each item, or the `ServerFault` that it raised, as they are finished, with a bar of progress."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -42,9 +43,14 @@ def bench_for(base_url: str, model: str, folder: str | None, sizes: Sizes, conso
     return Bench(client, tokenizer, read_ids(tokenizer), chosen, sizes, console)
 
 
-def run(bench: Bench, checks: Mapping[str, Check]) -> list[Outcome]:
-    """An outcome for each check. Where the server is gone for good, those that are left are not run, and say so."""
+def run(bench: Bench, checks: Mapping[str, Check], out: Path | None = None) -> list[Outcome]:
+    """An outcome for each check. Where the server is gone for good, those that are left are not run, and say so.
+
+    `out` is written after every thing that was looked at, so that an interrupted run leaves what it found.
+    """
     outcomes: list[Outcome] = []
+    if out is not None:
+        bench = replace(bench, keep=lambda: write(out, bench, outcomes, finished=False))
     for name, check in checks.items():
         outcome = Outcome(name)
         outcomes.append(outcome)
@@ -72,11 +78,11 @@ def failed(outcomes: Sequence[Outcome]) -> bool:
     return any(outcome.status is Status.FAILED for outcome in outcomes)
 
 
-def write(path: Path, bench: Bench, outcomes: Sequence[Outcome]) -> None:
-    """Leave the whole of what was found."""
+def write(path: Path, bench: Bench, outcomes: Sequence[Outcome], finished: bool = True) -> None:
+    """Leave the whole of what was found; nothing has passed before it is finished."""
     engine = bench.client.engine
     server = {"base_url": bench.client.root, "model": bench.client.model, "engine": engine.name, "version": engine.version}
     checks = [outcome.to_json() for outcome in outcomes]
-    write_json(
-        path, {"passed": not failed(outcomes), "server": server, "folder": bench.folder, "sizes": vars(bench.sizes), "checks": checks}
-    )
+    passed = finished and not failed(outcomes)
+    about = {"passed": passed, "finished": finished, "server": server, "folder": bench.folder, "sizes": vars(bench.sizes)}
+    write_json(path, {**about, "checks": checks})

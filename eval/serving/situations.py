@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -110,22 +110,28 @@ def _same(text: str, wanted: str) -> bool:
         return False
 
 
+def told(found: Sequence[Seen]) -> str:
+    """What the model and the server did, in words."""
+    native, exact, served = (sum(getattr(one, name) for one in found) for name in ("native", "exact", "served"))
+    rate = served / len(found)
+    return (
+        f"of {len(found)}: {native} native calls, {exact} byte-exact as emitted, {served} as served = {rate:.0%} "
+        f"({'meets' if rate >= TARGET else 'below'} {TARGET:.0%}, a figure of the model)"
+    )
+
+
 def situation(make: Callable[[Bench], Iterator[Situation]], streamed: bool, bench: Bench, outcome: Outcome) -> None:
     """All cases of one situation, one way. The outcome counts what the server read as its ids say."""
     cases = fitting(bench, make(bench))
     found: list[Seen] = []
 
     def check(case: Situation) -> Failure | None:
-        found.append(seen(bench, case, streamed))
-        return found[-1].failure
+        one = seen(bench, case, streamed)
+        found.append(one)
+        outcome.note = told(found)
+        return one.failure
 
     bench.each(outcome, cases, check, bench.sizes.concurrency)
-    count = max(1, len(found))
-    native, exact, served = (sum(getattr(one, name) for one in found) for name in ("native", "exact", "served"))
-    outcome.note = (
-        f"of {len(found)}: {native} native calls, {exact} byte-exact as emitted, {served} as served = {served / count:.0%} "
-        f"({'meets' if served / count >= TARGET else 'below'} {TARGET:.0%}, a figure of the model)"
-    )
     if not cases:
         outcome.stated, outcome.note = Status.STATED, "no case fits the server's context"
 

@@ -1,0 +1,70 @@
+"""Weights in the loss: which tokens get them, and that the loss is the weighted mean, in training alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from train.shared_prefix import IGNORED
+from train.weights import TokenWeights
+
+
+class Letters:
+    """A tokenizer of one character an id."""
+
+    text = '<a"{}[]\\'
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(self.text[id_] for id_ in ids)
+
+
+class Head(torch.nn.Module):
+    """Gives what TRL's fused head gives."""
+
+    def __init__(self, log_probs: torch.Tensor) -> None:
+        super().__init__()
+        self.log_probs = log_probs
+
+    def forward(self, labels: torch.Tensor, fused_lm_head: bool = False) -> Any:
+        mask = labels[:, 1:] != IGNORED
+        return SimpleNamespace(log_probs=self.log_probs * mask, label_mask=mask)
+
+
+LABELS = torch.tensor([[IGNORED, 0, 1, 3, 1, IGNORED, 4, 7, 2]])
+WANTED = [0.0, 4.0, 1.0, 2.0, 1.0, 0.0, 4.0, 2.0, 1.0]
+
+
+def weights() -> TokenWeights:
+    tokenizer: Any = Letters()
+    return TokenWeights(tokenizer, decision=4.0, structure=2.0)
+
+
+def test_the_first_of_an_answer_and_what_json_is_made_of_weigh_more() -> None:
+    assert weights()(LABELS).tolist() == [WANTED]
+
+
+def test_the_loss_is_the_weighted_mean_in_training_alone() -> None:
+    log_probs = -torch.arange(1.0, 9.0)[None]
+    head = Head(log_probs)
+    weights().attach(head)
+    count = int((LABELS != IGNORED).sum())
+
+    def loss() -> float:
+        return float(-head(labels=LABELS, fused_lm_head=True).log_probs.sum() / count)
+
+    wanted = torch.tensor(WANTED[1:])
+    assert loss() == pytest.approx(float((-log_probs[0] * wanted).sum() / wanted.sum()))
+    head.eval()
+    assert loss() == pytest.approx(float((-log_probs[0] * (wanted > 0)).sum() / count))
+
+
+def test_a_row_without_supervision_stays_finite() -> None:
+    head = Head(torch.zeros(1, 8))
+    weights().attach(head)
+    assert head(labels=torch.full((1, 9), IGNORED), fused_lm_head=True).log_probs.isfinite().all()

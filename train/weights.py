@@ -1,0 +1,42 @@
+"""Weights of supervised tokens in the loss: more for those that decide, and for those at which JSON goes wrong.
+
+A mean over tokens is a mean over content that is copied from the request. Whether a call opens is one token of an answer, and whether its
+JSON can be read depends on few: brackets, braces, and backslashes before quotes. No supervised token weighs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from train.shared_prefix import IGNORED
+
+STRUCTURE = frozenset("{}[]\\")
+
+
+class TokenWeights:
+    """The weight of each label: `decision` for the first of an answer, `structure` for one that holds a character of it, 1 for others."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, decision: float, structure: float) -> None:
+        marked = [bool(STRUCTURE & set(tokenizer.decode([token]))) for token in range(len(tokenizer))]
+        self.decision, self.of_token = decision, torch.where(torch.tensor(marked), structure, 1.0)
+
+    def __call__(self, labels: torch.Tensor) -> torch.Tensor:
+        """Weights of labels (rows, n), float32 of that shape; 0 where nothing is supervised."""
+        supervised = labels != IGNORED
+        first = supervised.clone()
+        first[:, 1:] &= ~supervised[:, :-1]
+        weights = torch.where(first, self.decision, self.of_token.to(labels.device)[labels.clamp(min=0)])
+        return weights * supervised
+
+    def attach(self, model: torch.nn.Module) -> None:
+        """In training, make the mean that TRL's fused head takes over tokens a weighted one; evaluation stays as it is."""
+        model.register_forward_hook(self._weigh, with_kwargs=True)
+
+    def _weigh(self, model: torch.nn.Module, inputs: Any, options: dict[str, Any], output: Any) -> Any:
+        if model.training and options.get("fused_lm_head"):
+            weights = self(options["labels"])[:, 1:]
+            output.log_probs = output.log_probs * weights * (output.label_mask.sum() / weights.sum().clamp(min=1))
+        return output
