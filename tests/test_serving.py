@@ -105,6 +105,24 @@ def test_what_was_found_before_the_server_died_is_kept(
     assert left["note"] == "not run: the server is gone"
 
 
+def test_what_was_found_before_an_interruption_is_kept_and_is_not_finished(
+    toy: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(bench: Bench, outcome: Outcome) -> None:
+        def second(number: int) -> None:
+            if number:
+                raise KeyboardInterrupt
+
+        bench.each(outcome, [0, 1], second, workers=1)
+
+    monkeypatch.setattr("eval.serving.__main__.CHECKS", {"wire tokens are one id": CHECKS["wire tokens are one id"], "stops": stops})
+    with fake_server(toy) as url, pytest.raises(KeyboardInterrupt):
+        measure(bench(url, toy), False, [], tmp_path)
+    written = json.loads((tmp_path / "serving.json").read_text())
+    assert (written["passed"], written["finished"]) == (False, False)
+    assert [check["total"] for check in written["checks"]] == [4, 1]
+
+
 def test_tool_named_with_quotes_and_emoji(toy: PreTrainedTokenizerBase) -> None:
     ask = Ask([user("Rome?")], [tool(NAME, parameters=parameters(city="string"))])
     with fake_server(toy) as url:

@@ -132,6 +132,8 @@ def situation(make: Callable[[Bench], Iterator[Situation]], streamed: bool, benc
         return one.failure
 
     bench.each(outcome, cases, check, bench.sizes.concurrency)
+    if found:
+        outcome.note = told(found)  # of all, whichever of them was told last
     if not cases:
         outcome.stated, outcome.note = Status.STATED, "no case fits the server's context"
 
