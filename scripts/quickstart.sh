@@ -6,5 +6,5 @@ case " $* " in *" -h "* | *" --help "*) help=1 ;; *) help=0 ;; esac
 began=$(date +%s)
 if [[ $help == 1 && -x .venv/bin/python ]]; then exec .venv/bin/python scripts/quickstart.py --help; fi
 scripts/setup.sh
-export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}" # large pages: 4 % of a training step
+export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}" # large pages: 3 % of training
 QUICKSTART_SETUP_SECONDS=$(($(date +%s) - began)) exec .venv/bin/python scripts/quickstart.py "$@"

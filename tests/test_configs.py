@@ -52,3 +52,16 @@ def test_missing_file_is_a_user_error(tmp_path: Path) -> None:
 def test_trees_and_packing_exclude_each_other() -> None:
     with pytest.raises(UserError, match="share_prefixes with packing"):
         parse_arguments(["--config", str(ROOT / "configs/sft/smoke.yaml"), "--share_prefixes", "true", "--packing", "true"])
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (("--decision_weight", "0"), "decision_weight 0"),
+        (("--structure_weight", "2", "--loss_type", "dft"), "loss_type with"),
+        (("--label_smoothing_factor", "0.1"), "label_smoothing_factor with"),
+    ],
+)
+def test_weights_are_refused_where_they_would_not_count(options: tuple[str, ...], found: str) -> None:
+    with pytest.raises(UserError, match=found):
+        parse_arguments(["--config", str(ROOT / "configs/sft/smoke.yaml"), *options])

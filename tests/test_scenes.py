@@ -8,7 +8,7 @@ from itertools import groupby
 import pytest
 
 from data.sources.dialogue import Composer, generate
-from data.sources.payloads import compact_config, depth_of
+from data.sources.payloads import compact_config, depth_of, escaped
 from data.split import Split
 from data.transcript import Transcript
 
@@ -55,6 +55,15 @@ def test_without_a_third_tool_no_argument_of_one_is_asked_for(split: Split) -> N
         for row in rows:
             if len(row.tools) == 2:
                 assert not any(str(row.messages[-1].content).startswith(question) for question in questions if question)
+
+
+def test_some_code_of_file_scenes_must_be_escaped_on_most_lines(split: Split) -> None:
+    """Quotes and backslashes beside those of a docstring, which a call may not copy as they are."""
+    assert escaped('say("\\t")\n"""A docstring."""') == 3
+    calls = [call for rows in scenes(split, "file_scene") for row in rows for call in row.calls()]
+    texts = [text for call in calls for text in call.arguments.values() if isinstance(text, str) and "\n" in text]
+    dense = [text for text in texts if escaped(text) > text.count("\n")]
+    assert len(dense) > len(texts) / 5
 
 
 def test_compact_settings_nest_to_the_depth_and_no_further() -> None:

@@ -22,7 +22,8 @@ class DataArguments:
         default=None, metadata={"help": "Learning rate of the added wire tokens' rows; learning_rate if not set."}
     )
     decision_weight: float = field(
-        default=1.0, metadata={"help": "Weight in the loss of an answer's first token, which opens a call or does not; others have 1."}
+        default=1.0,
+        metadata={"help": "Weight in the loss of an answer's first token, which opens a call, its reasoning, or neither; others have 1."},
     )
     structure_weight: float = field(
         default=1.0, metadata={"help": "Weight in the loss of tokens with a brace, bracket or backslash, at which JSON goes wrong."}
@@ -104,8 +105,10 @@ def _check_weights(place: str, data_args: DataArguments, training_args: SFTConfi
     for name, weight in weights.items():
         if weight <= 0:
             raise UserError(place, f"{name} {weight}", "a weight above 0", "every supervised token counts; 1 is the weight of all others")
-    if training_args.use_liger_kernel and set(weights.values()) != {1.0}:
-        raise UserError(place, "weights with use_liger_kernel", "one of them", "leave Liger out: its loss is a mean that nothing weighs")
+    others = {"use_liger_kernel": False, "loss_type": "nll", "label_smoothing_factor": 0.0}
+    for name, usual in others.items():
+        if set(weights.values()) != {1.0} and getattr(training_args, name) != usual:
+            raise UserError(place, f"{name} with {' or '.join(weights)}", "one of them", f"leave {name} out: its loss would not be weighed")
 
 
 def _check_config(path: Path, parser: TrlParser) -> None:

@@ -6,14 +6,13 @@ training sees other tools of the same nature.
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.sources.messages import assistant, result, user
-from data.sources.payloads import Piece, code_pieces, compact_config, escaped, excerpt, modules, nested_config, spell_config
+from data.sources.payloads import Piece, code_pieces, compact_config, escaped, excerpt, modules_of, nested_config, spell_config
 from data.split import Split, split_of
 from data.transcript import Json
 
@@ -160,16 +159,11 @@ def _short_piece(composer: Composer) -> Piece:
 
 def _escaped_piece(composer: Composer) -> Piece:
     """A few lines of a real module in which at least one character a line must be escaped."""
-    rng, sources = composer.rng, _modules(composer.split)
+    rng, sources = composer.rng, modules_of(composer.split)
     while True:
         piece = excerpt(rng.choice(sources), rng.randint(*ESCAPED_LINES), rng)
         if escaped(piece.text) >= piece.lines and max(map(len, piece.text.splitlines())) <= LONGEST_LINE:
             return piece
-
-
-@functools.cache
-def _modules(split: Split) -> list[Piece]:
-    return [module for module in modules() if split_of(module.file) == split and module.text.strip()]
 
 
 def _quoted(text: str, rng: random.Random) -> str:
@@ -256,7 +250,7 @@ def save_config(composer: Composer) -> tuple[list[Json], list[Json]]:
 def long_file(composer: Composer) -> tuple[list[Json], list[Json]]:
     """A page or several of a real module go into a file, wherever the page begins and ends."""
     tool, rng = _tool(composer, TEXT_TOOLS), composer.rng
-    module = rng.choice(_modules(composer.split))
+    module = rng.choice(modules_of(composer.split))
     text, where = excerpt(module, rng.randint(*LONG_LINES), rng).text, _path(module.file.removesuffix(".py"), rng)
     return _single(composer, tool, "string", _store(composer, tool, _phrase(composer, TEXT_REQUESTS), where, text, _quoted(text, rng)))
 

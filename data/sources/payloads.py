@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from data.split import Split, split_of
+
 MIN_LINES = 4
 NOT_LIBRARY = {"test", "tests", "site-packages", "idlelib", "lib2to3", "encodings", "ensurepip", "turtledemo", "pydoc_data"}
 
@@ -71,6 +73,12 @@ def excerpt(module: Piece, lines: int, rng: random.Random) -> Piece:
     whole = _lines(module)
     start = rng.randrange(max(1, len(whole) - lines + 1))
     return Piece(module.file, "\n".join(whole[start : start + lines]).strip("\n"))
+
+
+@functools.cache
+def modules_of(split: Split) -> tuple[Piece, ...]:
+    """Those of one split: what is stored in one is never seen in the other."""
+    return tuple(module for module in modules() if split_of(module.file) == split and module.text.strip())
 
 
 @functools.cache

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from data.sources.filetools import CONFIG_TOOLS, TEXT_TOOLS, FileTool
 from data.sources.messages import user
-from data.sources.payloads import modules, nested_config
-from data.split import split_of
+from data.sources.payloads import modules_of, nested_config
 from data.transcript import Json
 from eval.serving.bench import Bench
 from eval.serving.client import Ask
@@ -37,10 +36,9 @@ def real_code(lines: int, seed: int = 3) -> Iterator[tuple[str, str]]:
     Only modules of the validation split: training may store the others.
     """
     found = []
-    for module in modules():
-        if split_of(module.file) == "validation":
-            text = module.text.splitlines()
-            found += [(module.file.removesuffix(".py"), "\n".join(text[at : at + lines])) for at in range(0, len(text) - lines, lines)]
+    for module in modules_of("validation"):
+        text = module.text.splitlines()
+        found += [(module.file.removesuffix(".py"), "\n".join(text[at : at + lines])) for at in range(0, len(text) - lines, lines)]
     random.Random(seed).shuffle(found)
     yield from found
 

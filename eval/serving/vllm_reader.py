@@ -82,7 +82,7 @@ def caught(read: Callable[[], Reading]) -> Reading:
     """What a parser raises is an HTTP 500 of its server: an outcome, whatever it is."""
     try:
         return read()
-    except Exception as error:
+    except Exception as error:  # kept apart: one reading of one case
         return {"reasoning": "", "content": "", "calls": [], "error": f"{type(error).__name__}: {error}"}
 
 
