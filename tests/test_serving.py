@@ -154,6 +154,14 @@ def test_other_model_is_named(toy: PreTrainedTokenizerBase) -> None:
         Client(url, "other").card()
 
 
+def test_folder_may_be_named_by_another_path(toy: PreTrainedTokenizerBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with fake_server(toy) as url:
+        client = Client(url, str(tmp_path / "m"))
+        assert (client.card()["id"], client.model) == ("m", "m")
+
+
 def test_conversations_are_as_many_as_asked_for_and_differ(toy: PreTrainedTokenizerBase) -> None:
     found = conversations(200, read_ids(toy).form)
     assert len({json.dumps(one[1:], ensure_ascii=False) for one in found}) == len(found) == 200

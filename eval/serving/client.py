@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
@@ -76,6 +77,10 @@ def _call_sent(call: Json) -> Json:
     return {**call, "function": {**call["function"], "arguments": arguments}}
 
 
+def _same_folder(one: str, other: str) -> bool:
+    return Path(one).is_dir() and Path(other).is_dir() and Path(one).samefile(other)
+
+
 class Client:
     """A server at `base_url` (with or without `/v1`) that serves `model`."""
 
@@ -99,10 +104,14 @@ class Client:
             return _json(self._http.post(path, json=body), path)
 
     def card(self) -> Json:
-        """The entry of `/v1/models` for the model. Raises `ServerFault` where the server has others."""
+        """The entry of `/v1/models` for the model. Raises `ServerFault` where the server has others.
+
+        A local folder may be named by another path to it, as by `scripts/serve_vllm.sh`; from then on requests use the server's name.
+        """
         cards = self.get("/v1/models").get("data") or []
         for card in cards:
-            if card.get("id") == self.model:
+            if card.get("id") == self.model or _same_folder(str(card.get("id")), self.model):
+                self.model = str(card["id"])
                 return card
         names = ", ".join(str(card.get("id")) for card in cards) or "no model"
         raise ServerFault(f"{self.root}/v1/models", f"serves {names}", f"serves {self.model}", "give --model as the server names it")
