@@ -66,17 +66,32 @@ def test_a_tree_is_cut_between_branches() -> None:
 
 def test_positions_go_on_from_the_prefix() -> None:
     made = batch(trees([("a", rows()[0]), ("a", rows()[1]), ("b", rows()[2])], 100))
-    assert made["position_ids"].tolist() == [[*range(5), *range(5, 9), *range(5, 8), *range(11)]]
-    assert made["spans"].tolist() == [[0, 0, 0, 0], [0, 5, 0, 0], [5, 9, 0, 5], [9, 12, 0, 5], [12, 23, 12, 12]]
+    assert made["position_ids"].tolist() == [[*range(5), *range(5, 9), *range(5, 8), *range(11), *range(41)]]
+    assert made["spans"].tolist() == [[0, 0, 0, 0], [0, 5, 0, 0], [5, 9, 0, 5], [9, 12, 0, 5], [12, 23, 12, 12], [23, 64, 23, 23]]
+    assert all(made[name].shape == (1, 64) for name in ("input_ids", "labels", "position_ids"))
+    assert set(made["labels"][0, 23:].tolist()) == {IGNORED}
+
+
+def test_blocks_are_neighbours_over_one_prefix_or_a_part_of_one_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_prefix, "QUERIES", 6)
+    spans = torch.tensor([[0, 0, 0, 0], [0, 8, 0, 0], [8, 11, 0, 8], [11, 14, 0, 8], [14, 16, 0, 8], [16, 19, 16, 16]])
+    found = [(block.start, block.begin, block.end) for block in shared_prefix.blocks(spans)]
+    assert found == [(0, 0, 6), (0, 6, 8), (8, 8, 14), (14, 14, 16), (16, 16, 19)]
+    seen = shared_prefix.visible(spans, 19)
+    for block in shared_prefix.blocks(spans):
+        size = (block.end - block.begin, block.end - block.start)
+        assert torch.equal(~block.hidden[: size[0], : size[1]], seen[block.begin : block.end, block.start : block.end])
+        assert block.hidden[: size[0], size[1] :].all()
 
 
 @pytest.mark.parametrize("kind", ["llama", "smollm3"])
 @pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize("blockwise", [False, True])
+@pytest.mark.parametrize(("blockwise", "queries"), [(False, 256), (True, 256), (True, 8), (True, 4)])
 def test_loss_and_gradients_are_those_of_the_transcripts_alone(
-    kind: str, alone: bool, blockwise: bool, monkeypatch: pytest.MonkeyPatch
+    kind: str, alone: bool, blockwise: bool, queries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_prefix, "BLOCKWISE", {"cpu"} if blockwise else set())
+    monkeypatch.setattr(shared_prefix, "QUERIES", queries)
     network = model(kind)
     examples = [("same", row) for row in rows()] + [("other", Rendered([20, 21, 22, 23], [0, 0, 1, 1]))]
     found = trees([(str(at), row) for at, (_, row) in enumerate(examples)] if alone else examples, 100)

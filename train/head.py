@@ -14,6 +14,8 @@ import trl.trainer.utils as trl_utils
 from peft.utils.other import TrainableTokensWrapper
 from torch.nn import functional
 
+from train.shared_prefix import MULTIPLE
+
 CHUNK = 512  # positions whose logits are held in float32 at once
 OUTPUTS = {"log_probs", "entropy", "is_top1"}  # what SFTTrainer asks for
 
@@ -58,7 +60,8 @@ class _LogProbs(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, rows: torch.Tensor, table: torch.Tensor, ids: torch.Tensor, targets: torch.Tensor) -> Any:
-        states = hidden.to(table.dtype)
+        states = functional.pad(hidden.to(table.dtype), (0, 0, 0, -len(hidden) % MULTIPLE))
+        targets = functional.pad(targets, (0, len(states) - len(targets)))
         found: list[tuple[torch.Tensor, ...]] = []
         probabilities = states.new_empty(len(states), len(table))
         for start in range(0, max(1, len(states)), CHUNK):
@@ -70,17 +73,18 @@ class _LogProbs(torch.autograd.Function):
             probabilities[part] = shares
         ctx.save_for_backward(states, table, ids, targets, probabilities)
         ctx.dtypes = hidden.dtype, rows.dtype
-        log_probs, entropy, top = (torch.cat(parts) for parts in zip(*found, strict=True))
+        log_probs, entropy, top = (torch.cat(parts)[: len(hidden)] for parts in zip(*found, strict=True))
         ctx.mark_non_differentiable(entropy, top)
         return log_probs, entropy, top
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None, None]:
         states, table, ids, targets, probabilities = ctx.saved_tensors
-        outer = gradients[0].float()[:, None]
+        count = len(gradients[0])
+        outer = functional.pad(gradients[0].float(), (0, len(states) - count))[:, None]
         to_hidden = outer * (table[targets].float() - (probabilities @ table).float())
         to_logits = outer * ((targets[:, None] == ids).float() - probabilities[:, ids].float())  # of the trained rows alone
-        return to_hidden.to(ctx.dtypes[0]), (to_logits.t() @ states.float()).to(ctx.dtypes[1]), None, None, None
+        return to_hidden[:count].to(ctx.dtypes[0]), (to_logits.t() @ states.float()).to(ctx.dtypes[1]), None, None, None
 
 
 class _Head:

@@ -25,7 +25,7 @@ from trl import ModelConfig, SFTConfig, SFTTrainer, get_peft_config, get_quantiz
 from data.errors import UserError, reported
 from data.manifest import read_manifest, sha256_file, sha256_text, write_json, write_manifest
 from data.memory import keep_freed_memory
-from data.precision import compute_dtype
+from data.precision import compute_dtype, multiplies_tiles
 from data.show import show_example
 from data.tokenizer import attach_template, family_of, load_tokenizer, template_path
 from data.wire import WireIds, read_ids
@@ -93,7 +93,7 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig, data_args: Dat
         device_map={"": PartialState().local_process_index} if quantization else None,
         quantization_config=quantization,
     )
-    if data_args.frozen_int8:
+    if data_args.frozen_int8 and not (data_args.native_bf16 and multiplies_tiles()):
         round_frozen(model)
     return model
 

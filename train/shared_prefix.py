@@ -24,7 +24,8 @@ from data.sequences import shared_length
 
 NAME = "shared_prefix"  # of the attention implementation
 IGNORED = -100
-QUERIES = 128  # in a block
+QUERIES = 256  # in a block
+MULTIPLE = 64  # ids, queries and keys of a product: oneDNN takes milliseconds to make its code for each new size
 BLOCKWISE = {"cpu"}  # devices
 
 
@@ -82,7 +83,7 @@ def collate(examples: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]
     """Trees end to end in one row: `input_ids`, `labels`, `position_ids` of shape (1, n) and `spans` (m, 4).
 
     A span is a prefix or a branch: where it begins and ends, and where the prefix that it sees begins and ends. The first is empty, since
-    torch.compile makes code of its own for a dimension of 1.
+    torch.compile makes code of its own for a dimension of 1; the last fills the row up to a multiple of `MULTIPLE` ids, unsupervised.
     """
     ids: list[int] = []
     labels: list[int] = []
@@ -100,62 +101,110 @@ def collate(examples: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]
             if length:
                 positions += range(prefix, prefix + length)
                 spans.append([end, end + length, start, start + prefix])
+    if filling := -len(ids) % MULTIPLE:
+        spans.append([len(ids), len(ids) + filling, len(ids), len(ids)])
+        ids, labels, positions = ids + [0] * filling, labels + [IGNORED] * filling, positions + list(range(filling))
     row = {"input_ids": ids, "labels": labels, "position_ids": positions}
     return {**{name: torch.tensor([values]) for name, values in row.items()}, "spans": torch.tensor(spans)}
 
 
 class Block(NamedTuple):
-    """Some queries and the keys they see: those of the prefix `first` to `last`, then the span's own from `start` up to each query."""
+    """Queries `begin` to `end` of one span, or of several over one prefix, and the keys that they are held against.
+
+    Those are the prefix, `first` to `last`, and what follows `start`, up to the last query. `hidden` is a bool (rows, columns): which of
+    the latter a query does not see. Both are filled up to few different sizes, see `MULTIPLE`.
+    """
 
     first: int
     last: int
     start: int
     begin: int
     end: int
+    hidden: torch.Tensor
+
+    def asked(self, states: torch.Tensor, groups: int) -> torch.Tensor:
+        """Of queries (heads, n, size) those of the block, with heads that share keys as rows of one product: (groups, rows, size)."""
+        heads, _, size = states.shape
+        found = states.new_zeros(heads, len(self.hidden), size)
+        found[:, : self.end - self.begin] = states[:, self.begin : self.end]
+        return found.view(groups, -1, size)
+
+    def answered(self, found: torch.Tensor, heads: int) -> torch.Tensor:
+        """The other way round: the rows of the block's queries, (heads, end - begin, size)."""
+        return found.view(heads, len(self.hidden), -1)[:, : self.end - self.begin]
 
     def seen(self, states: torch.Tensor) -> torch.Tensor:
-        """Of keys or values (heads, n, size) those that the block's last query sees."""
-        own = states[:, self.start : self.end]
-        return torch.cat([states[:, self.first : self.last], own], dim=1) if self.last > self.first else own
+        """Of keys or values (groups, n, size) those of the block: (groups, columns, size)."""
+        groups, _, size = states.shape
+        prefix, own = self.last - self.first, self.end - self.start
+        found = states.new_zeros(groups, prefix + self.hidden.shape[1], size)
+        found[:, :prefix] = states[:, self.first : self.last]
+        found[:, prefix : prefix + own] = states[:, self.start : self.end]
+        return found
 
     def add(self, total: torch.Tensor, gradient: torch.Tensor) -> None:
         """Add the gradient of what `seen` returned to that of all."""
-        prefix = self.last - self.first
+        prefix, own = self.last - self.first, self.end - self.start
         total[:, self.first : self.last] += gradient[:, :prefix]
-        total[:, self.start : self.end] += gradient[:, prefix:]
+        total[:, self.start : self.end] += gradient[:, prefix : prefix + own]
 
 
 def blocks(spans: torch.Tensor) -> list[Block]:
-    """Each span in blocks of at most `QUERIES` queries, which see few keys in vain."""
-    return [
-        Block(first, last, start, begin, min(begin + QUERIES, end))
-        for start, end, first, last in spans.tolist()
-        for begin in range(start, end, QUERIES)
-    ]
+    """Spans in blocks of at most `QUERIES` queries: a long one in several, short neighbours over one prefix in one."""
+    found: list[Block] = []
+    together: list[list[int]] = []
+    for span in spans.tolist():
+        start, end, *prefix = span
+        if together and (together[0][2:] != prefix or end - together[0][0] > QUERIES):
+            found.append(_block(together, together[0][0], together[-1][1]))
+            together = []
+        if end - start > QUERIES:
+            found += [_block([span], begin, min(begin + QUERIES, end)) for begin in range(start, end, QUERIES)]
+        elif end > start:
+            together.append(span)
+    return [*found, _block(together, together[0][0], together[-1][1])] if together else found
+
+
+def _block(together: list[list[int]], begin: int, end: int) -> Block:
+    start, _, first, last = together[0]
+    prefix, rows = last - first, _filled(end - begin)
+    hidden = torch.ones(rows, _filled(prefix + end - start) - prefix, dtype=torch.bool)
+    for own, until, *_ in together:
+        queries, keys = torch.arange(begin, end)[:, None], torch.arange(start, end)
+        hidden[: end - begin, : end - start] &= ~((own <= keys) & (keys <= queries) & (queries < until))
+    hidden[end - begin :, 0] = False  # no row without any key: its weights would not be numbers
+    return Block(first, last, start, begin, end, hidden)
+
+
+def _filled(size: int) -> int:
+    return size + -size % MULTIPLE
+
+
+@functools.lru_cache(maxsize=1)
+def blocks_of(spans: torch.Tensor) -> list[Block]:
+    """`blocks` of one row's spans, made once for all layers."""
+    return blocks(spans)
 
 
 class _Attention(torch.autograd.Function):
     """Attention block by block. Autograd alone would make a tensor of zeros as long as the row for the gradient of each slice.
 
-    Heads that share keys are rows of one product. The attention weights are kept for the backward pass. Products and weights are in the
-    dtype of autocast, where that is on; what is returned, and sums of gradients, in that of the inputs.
+    The attention weights are kept for the backward pass. Products and weights are in the dtype of autocast, where that is on; what is
+    returned, and sums of gradients, in that of the inputs.
     """
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, found: list[Block]) -> torch.Tensor:
-        heads, total, size = query.shape
+        (heads, total, size), groups = query.shape, len(key)
         output, weights = query.new_empty(total, heads, size).transpose(0, 1), []  # in memory as its caller wants it
         if torch.is_autocast_enabled("cpu"):
             query, key, value = (states.to(torch.get_autocast_dtype("cpu")) for states in (query, key, value))
         for block in found:
-            keys = block.seen(key)
-            length = block.end - block.begin
-            rows = query[:, block.begin : block.end].reshape(key.shape[0], -1, size)
-            scores = _product(rows, keys.transpose(1, 2), scaling).view(heads, length, -1)
-            later = torch.ones(length, length, dtype=torch.bool, device=query.device).triu(1)
-            scores[..., -length:].masked_fill_(later, -torch.inf)
-            weights.append(scores.softmax(dim=-1).view(key.shape[0], -1, keys.shape[1]))
-            output[:, block.begin : block.end] = torch.bmm(weights[-1], block.seen(value)).view(heads, length, size)
+            scores = _product(block.asked(query, groups), block.seen(key).transpose(1, 2), scaling)
+            by_head = scores.view(heads, len(block.hidden), -1)
+            by_head[..., block.last - block.first :].masked_fill_(block.hidden, -torch.inf)
+            weights.append(scores.softmax(dim=-1))
+            output[:, block.begin : block.end] = block.answered(torch.bmm(weights[-1], block.seen(value)), heads)
         ctx.blocks, ctx.scaling, ctx.dtype = found, scaling, output.dtype
         ctx.save_for_backward(query, key, value, *weights)
         return output
@@ -163,15 +212,15 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None, None]:
         query, key, value, *weights = ctx.saved_tensors
-        heads, _, size = query.shape
+        heads, groups = len(query), len(key)
         to_query, to_key, to_value = (torch.zeros_like(states, dtype=ctx.dtype) for states in (query, key, value))
         gradient = gradients[0].to(query.dtype)
         for block, weight in zip(ctx.blocks, weights, strict=True):
-            rows, outer = (x[:, block.begin : block.end].reshape(key.shape[0], -1, size) for x in (query, gradient))
+            rows, outer = (block.asked(states, groups) for states in (query, gradient))
             block.add(to_value, torch.bmm(weight.transpose(1, 2), outer))
             to_weight = torch.bmm(outer, block.seen(value).transpose(1, 2))
             to_score = torch._softmax_backward_data(to_weight, weight, -1, weight.dtype)
-            to_query[:, block.begin : block.end] = _product(to_score, block.seen(key), ctx.scaling).view(heads, -1, size)
+            to_query[:, block.begin : block.end] = block.answered(_product(to_score, block.seen(key), ctx.scaling), heads)
             block.add(to_key, _product(to_score.transpose(1, 2), rows, ctx.scaling))
         return to_query, to_key, to_value, None, None
 
@@ -213,7 +262,7 @@ def attention(
         mask = visible(spans, query.shape[2])[None, None]
         return sdpa_attention_forward(module, query, key, value, mask, dropout=dropout, scaling=scaling, **{**kwargs, "is_causal": False})
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return _Attention.apply(query[0], key[0], value[0], scaling, blocks(spans)).transpose(0, 1)[None], None
+    return _Attention.apply(query[0], key[0], value[0], scaling, blocks_of(spans)).transpose(0, 1)[None], None
 
 
 def register() -> str:
