@@ -8,7 +8,7 @@ from itertools import groupby
 import pytest
 
 from data.sources.dialogue import Composer, generate
-from data.sources.payloads import compact_config, depth_of, escaped
+from data.sources.payloads import compact_config, depth_of, escaped, repeated
 from data.split import Split
 from data.transcript import Transcript
 
@@ -57,13 +57,22 @@ def test_without_a_third_tool_no_argument_of_one_is_asked_for(split: Split) -> N
                 assert not any(str(row.messages[-1].content).startswith(question) for question in questions if question)
 
 
+def stored_code(split: Split) -> list[str]:
+    calls = [call for rows in scenes(split, "file_scene") for row in rows for call in row.calls()]
+    return [text for call in calls for text in call.arguments.values() if isinstance(text, str) and "\n" in text]
+
+
 def test_some_code_of_file_scenes_must_be_escaped_on_most_lines(split: Split) -> None:
     """Quotes and backslashes beside those of a docstring, which a call may not copy as they are."""
     assert escaped('say("\\t")\n"""A docstring."""') == 3
-    calls = [call for rows in scenes(split, "file_scene") for row in rows for call in row.calls()]
-    texts = [text for call in calls for text in call.arguments.values() if isinstance(text, str) and "\n" in text]
-    dense = [text for text in texts if escaped(text) > text.count("\n")]
-    assert len(dense) > len(texts) / 5
+    texts = stored_code(split)
+    assert sum(escaped(text) > text.count("\n") for text in texts) > len(texts) / 6
+
+
+def test_some_code_of_file_scenes_says_a_line_twice(split: Split) -> None:
+    assert repeated("try:\n    begin()\nelse:\n    begin()\n)\n)") == 1
+    texts = stored_code(split)
+    assert sum(repeated(text) > 0 for text in texts) > len(texts) / 5
 
 
 def test_compact_settings_nest_to_the_depth_and_no_further() -> None:

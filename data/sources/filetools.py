@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.sources.messages import assistant, result, user
-from data.sources.payloads import Piece, code_pieces, compact_config, escaped, excerpt, modules_of, nested_config, spell_config
+from data.sources.payloads import Piece, code_pieces, compact_config, escaped, excerpt, modules_of, nested_config, repeated, spell_config
 from data.split import Split, split_of
 from data.transcript import Json
 
@@ -47,10 +47,12 @@ class FileTool:
 
 
 SMALL_LINES, SMALL_DEPTH = (5, 8, 12, 20), (1, 5)  # of code and settings in small exchanges
+SMALL_SPELLINGS = ("json", "yaml", "yaml", "dotted", "dotted")  # mostly those whose brackets are not there to be copied
 LONG_LINES, DEEP = (20, 220), (4, 7)  # of long files and deep settings
-INTERRUPTED_RATE = 0.4  # of the code in small exchanges: has a blank line
-ESCAPED_RATE = 0.25  # of it: lines with quotes and backslashes, which a model that seldom wrote them copies as they are
-ESCAPED_LINES, LONGEST_LINE = (3, 12), 90
+INTERRUPTED_RATE = 0.3  # of the code in small exchanges: has a blank line
+ESCAPED_RATE = 0.2  # of it: lines with quotes and backslashes, which a model that seldom wrote them copies as they are
+REPEATED_RATE = 0.2  # of it: a line occurs twice, and a model that looks no further back goes round in circles
+ESCAPED_LINES, REPEATED_LINES, LONGEST_LINE = (3, 12), (6, 20), 90
 
 OVERWRITE = ("overwrite", {"type": "boolean", "description": "Replace an existing file. Default false."}, True)
 TEXT_TOOLS = (
@@ -108,6 +110,14 @@ CONFIG_REQUESTS = (
     "From now on {where} has these settings:\n{what}",
     "Configuration {where}, to be stored:\n{what}",
     "Let {where} be\n{what}",
+    "{where} is now\n{what}",
+    "Make {where} this:\n\n{what}",
+    "I want {where} like this:\n{what}",
+    "As of today {where} is:\n\n{what}",
+    "Change {where} to\n{what}",
+    "{where} shall read\n{what}",
+    "{where} needs to look like this:\n{what}",
+    "{what}\n\n{where} runs with these from today.",
 )
 QUESTIONS = {
     "What does this code do?\n\n{what}": "It defines `{symbol}`; I can explain any part of it in more detail.",
@@ -151,18 +161,20 @@ def _short_piece(composer: Composer) -> Piece:
     """Few lines; some with a blank one among them, which a model that never copied one repeats until it runs out of room."""
     what = composer.rng.random()
     if what < ESCAPED_RATE:
-        return _escaped_piece(composer)
-    if what < ESCAPED_RATE + INTERRUPTED_RATE:
+        return _excerpt(composer, ESCAPED_LINES, lambda piece: escaped(piece.text) >= piece.lines)
+    if (what := what - ESCAPED_RATE) < REPEATED_RATE:
+        return _excerpt(composer, REPEATED_LINES, lambda piece: repeated(piece.text) > 0)
+    if what - REPEATED_RATE < INTERRUPTED_RATE:
         return composer.rng.choice([piece for piece in _pieces(composer, 20) if "\n\n" in piece.text])
     return _piece(composer, composer.rng.choice(SMALL_LINES))
 
 
-def _escaped_piece(composer: Composer) -> Piece:
-    """A few lines of a real module in which at least one character a line must be escaped."""
+def _excerpt(composer: Composer, lines: tuple[int, int], wanted: Callable[[Piece], bool]) -> Piece:
+    """A few lines of a real module, of ordinary length, that are as wanted."""
     rng, sources = composer.rng, modules_of(composer.split)
     while True:
-        piece = excerpt(rng.choice(sources), rng.randint(*ESCAPED_LINES), rng)
-        if escaped(piece.text) >= piece.lines and max(map(len, piece.text.splitlines())) <= LONGEST_LINE:
+        piece = excerpt(rng.choice(sources), rng.randint(*lines), rng)
+        if wanted(piece) and max(map(len, piece.text.splitlines())) <= LONGEST_LINE:
             return piece
 
 
@@ -300,9 +312,8 @@ def small_exchange(composer: Composer, pair: tuple[FileTool, FileTool]) -> list[
     if what < 0.8:
         settings = compact_config if rng.random() < 0.5 else nested_config
         where, config = rng.choice(CONFIG_NAMES), settings(rng, rng.randint(*SMALL_DEPTH))
-        return _store(composer, config_tool, _phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, rng)).messages(
-            config_tool, "call_0"
-        )
+        spelled = spell_config(config, rng, SMALL_SPELLINGS)
+        return _store(composer, config_tool, _phrase(composer, CONFIG_REQUESTS), where, config, spelled).messages(config_tool, "call_0")
     return _ask_about(composer, 8).messages(text_tool, "call_0")
 
 

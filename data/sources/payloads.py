@@ -12,7 +12,7 @@ import functools
 import json
 import random
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,6 +92,12 @@ def escaped(text: str) -> int:
     return rare.count('"') + rare.count("\\")
 
 
+def repeated(text: str) -> int:
+    """How many lines of `text`, those of a word or two characters aside, say what an earlier one says."""
+    lines = [line.strip() for line in text.splitlines() if len(line.strip()) > 3]
+    return len(lines) - len(set(lines))
+
+
 SECTIONS = (
     "server",
     "database",
@@ -163,9 +169,9 @@ def _dotted(config: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key} = {json.dumps(value)}"
 
 
-def spell_config(config: dict[str, Any], rng: random.Random) -> str:
-    """The settings as a person would paste them: JSON, YAML or dotted keys."""
-    how = rng.choice(["json", "json", "yaml", "dotted"])
+def spell_config(config: dict[str, Any], rng: random.Random, spellings: Sequence[str] = ("json", "json", "yaml", "dotted")) -> str:
+    """The settings as a person would paste them: JSON, YAML or dotted keys, whichever of `spellings` is drawn."""
+    how = rng.choice(spellings)
     if how == "json":
         return json.dumps(config, indent=2 if rng.random() < 0.5 else None)
     if how == "yaml":
