@@ -8,7 +8,17 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from train import sft
+from train.arguments import DataArguments
 from train.int8 import Int8Linear, round_frozen, rounded
+
+
+@pytest.mark.parametrize("tiles", [False, True])
+def test_the_base_is_rounded_unless_bfloat16_is_no_slower(tiles: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sft, "multiplies_tiles", lambda: tiles)
+    assert sft.rounds_base(DataArguments("data", frozen_int8=True, native_bf16=True)) is not tiles
+    assert sft.rounds_base(DataArguments("data", frozen_int8=True))
+    assert not sft.rounds_base(DataArguments("data", native_bf16=True))
 
 
 def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:

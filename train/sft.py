@@ -93,9 +93,14 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig, data_args: Dat
         device_map={"": PartialState().local_process_index} if quantization else None,
         quantization_config=quantization,
     )
-    if data_args.frozen_int8 and not (data_args.native_bf16 and multiplies_tiles()):
+    if rounds_base(data_args):
         round_frozen(model)
     return model
+
+
+def rounds_base(data_args: DataArguments) -> bool:
+    """Whether the frozen layers go to int8; where bfloat16 is asked for and no slower they stay as they are."""
+    return data_args.frozen_int8 and not (data_args.native_bf16 and multiplies_tiles())
 
 
 def lora_config(model_args: ModelConfig) -> LoraConfig:
