@@ -2,9 +2,9 @@
 
 The peer trains one transcript a row with the same trainer, LoRA and loss, as SFTTrainer does with `per_device_train_batch_size: 1`. Ours
 is measured step by step: trees of transcripts that share their tools, trained rows apart from their table, frozen layers in int8, compiled
-layers, the rest in bfloat16 where the processor has it. Each takes the same transcripts forward and backward, in turn, so that a machine
-whose speed drifts is unfair to none; the optimizer and the compiling are not counted. Rows `{name, value, unit, peer, peer_value, ratio,
-n}` go to `--json F`.
+layers, the rest in bfloat16 where the processor has it (with AMX the frozen layers, too, instead of int8). Each takes the same transcripts
+forward and backward, in turn, so that a machine whose speed drifts is unfair to none; the optimizer and the compiling are not counted.
+Rows `{name, value, unit, peer, peer_value, ratio, n}` go to `--json F`.
 """
 
 from __future__ import annotations

@@ -149,8 +149,12 @@ class Block(NamedTuple):
         total[:, self.start : self.end] += gradient[:, prefix : prefix + own]
 
 
+@functools.lru_cache(maxsize=1)
 def blocks(spans: torch.Tensor) -> list[Block]:
-    """Spans in blocks of at most `QUERIES` queries: a long one in several, short neighbours over one prefix in one."""
+    """Spans in blocks of at most `QUERIES` queries: a long one in several, short neighbours over one prefix in one.
+
+    Of one row's spans, that is for all layers, made once.
+    """
     found: list[Block] = []
     together: list[list[int]] = []
     for span in spans.tolist():
@@ -178,12 +182,6 @@ def _block(together: list[list[int]], begin: int, end: int) -> Block:
 
 def _filled(size: int) -> int:
     return size + -size % MULTIPLE
-
-
-@functools.lru_cache(maxsize=1)
-def blocks_of(spans: torch.Tensor) -> list[Block]:
-    """`blocks` of one row's spans, made once for all layers."""
-    return blocks(spans)
 
 
 class _Attention(torch.autograd.Function):
@@ -262,7 +260,7 @@ def attention(
         mask = visible(spans, query.shape[2])[None, None]
         return sdpa_attention_forward(module, query, key, value, mask, dropout=dropout, scaling=scaling, **{**kwargs, "is_causal": False})
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return _Attention.apply(query[0], key[0], value[0], scaling, blocks_of(spans)).transpose(0, 1)[None], None
+    return _Attention.apply(query[0], key[0], value[0], scaling, blocks(spans)).transpose(0, 1)[None], None
 
 
 def register() -> str:
