@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from data.sources import filetools, forms
+from data.sources import facets, filetools, forms
 from data.sources.messages import assistant, user
 from data.sources.synthetic import compose_request
 from data.transcript import Json
@@ -104,4 +104,5 @@ KINDS: dict[str, Callable[[Composer], tuple[list[Json], list[str], Exchanges]]] 
     "scene": scene,
     "file_scene": file_scene,
     "form_scene": forms.form_scene,
+    "facet_scene": facets.facet_scene,
 }

@@ -1,0 +1,247 @@
+"""Requests that miss a tool in one respect: the same thing but another facet of it, the same facet of another thing, or a question about
+the kind of thing that no tool answers.
+
+`facets.yaml` beside this file holds families of things and facets; a tool is one thing and one facet, such as the height of a bridge.
+Things and phrasings are split like all others, and each tool's schema names its thing, so no name or schema is in both splits.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from data.sources.catalog import LOADER, insert_clause, load_pools
+from data.sources.forms import article
+from data.sources.messages import assistant, user
+from data.sources.sampling import draw
+from data.split import Split, split_of
+from data.transcript import Json
+
+if TYPE_CHECKING:
+    from data.sources.dialogue import Composer
+
+# Shares of a scene's requests; what they leave is small talk
+SERVED, MISSED, UNCLEAR = 0.46, 0.44, 0.06
+MISSES = {"facet": 9, "thing": 4, "about": 5, "family": 2}
+TOOL_COUNTS = {1: 5, 2: 4, 3: 3}
+REQUESTS = 5, 3  # for each scene, and for each of its tools
+OPTION_RATE = 0.3
+WRAPPERS = ("Please {}.", "Can you {}?")
+JSON_TYPES = {str: "string", int: "integer", float: "number"}
+
+
+class Facet(BaseModel):
+    """What can be asked or done about a thing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    gist: str
+    ask: tuple[str, ...]
+
+    @property
+    def phrasings(self) -> tuple[str, ...]:
+        """Requests with {it}: those of `ask`, and the gist as a request unless they name the thing and its place apart."""
+        if any("{a}" in text for text in self.ask):
+            return self.ask
+        return *self.ask, *(wrapper.format(self.gist.replace("{a}", "{it}")) for wrapper in WRAPPERS)
+
+
+class Thing(BaseModel):
+    """How a thing is told apart from others of its kind."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    arguments: dict[str, Any]
+    say: str
+    vague: str
+    which: str
+    a: str | None = None  # the thing with its article, where that is not "a" or "an"
+
+
+class Family(BaseModel):
+    """Things that have the same facets; the format is that of `facets.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    names: tuple[str, ...]
+    things: dict[str, Thing]
+    facets: dict[str, Facet]
+    about: tuple[tuple[str, str], ...]
+    options: dict[str, tuple[Any, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """What the family says for all of its things, said for each."""
+        shared = {key: raw[key] for key in Thing.model_fields if key in raw}
+        own = raw["things"] if isinstance(raw["things"], dict) else {name: {} for name in raw["things"]}
+        things = {name: {**shared, **one} for name, one in own.items()}
+        return {**{key: value for key, value in raw.items() if key not in shared}, "things": things}
+
+
+@functools.cache
+def load_families() -> tuple[Family, ...]:
+    text = (resources.files(__package__) / "facets.yaml").read_text()
+    return tuple(Family.model_validate(one) for one in yaml.load(text, Loader=LOADER))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One facet of one thing, which a tool may be about."""
+
+    family: Family
+    thing: str
+    facet: str
+
+    @property
+    def gist(self) -> str:
+        return self.family.facets[self.facet].gist.format(a=self.a)
+
+    @property
+    def a(self) -> str:
+        return (self.family.things[self.thing].a or article(self.thing)).format(thing=self.thing)
+
+    def asks(self, split: Split) -> list[str]:
+        return [text for text in self.family.facets[self.facet].phrasings if split_of(text) == split]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A subject's tool under the name and with the argument names of one scene."""
+
+    subject: Subject
+    name: str
+    long_names: bool
+    option: str | None
+
+    def argument(self, key: str) -> str:
+        return f"{snake(self.subject.thing)}_{key}" if self.long_names else key
+
+    def schema(self) -> Json:
+        """The OpenAI form. The thing stands in the argument's name or in its description."""
+        family, thing = self.subject.family, self.subject.thing
+        properties: Json = {}
+        for key, sampler in family.things[thing].arguments.items():
+            described = {} if self.long_names else {"description": f"{key.replace('_', ' ').capitalize()} of the {thing}."}
+            properties[self.argument(key)] = {"type": _json_type(sampler), **described}
+        required = list(properties)
+        if self.option:
+            values = family.options[self.option][0]
+            properties[self.option] = {"type": _json_type(values), **({"enum": values} if isinstance(values, list) else {})}
+        parameters = {"type": "object", "properties": properties, "required": required}
+        what = f"{self.subject.gist[0].upper()}{self.subject.gist[1:]}."
+        return {"type": "function", "function": {"name": self.name, "description": what, "parameters": parameters}}
+
+
+def snake(words: str) -> str:
+    return words.replace(" ", "_").replace("-", "_")
+
+
+def _json_type(sampler: Any) -> str:
+    return JSON_TYPES[type(draw(sampler, random.Random(0), load_pools()).value)]
+
+
+@functools.cache
+def subjects(split: Split) -> tuple[Subject, ...]:
+    """Those whose thing is of the split, and that some phrasing of the split asks for."""
+    every = (Subject(family, thing, facet) for family in load_families() for thing in family.things for facet in family.facets)
+    return tuple(one for one in every if split_of(one.thing) == split and one.asks(split))
+
+
+def _tool(composer: Composer, subject: Subject) -> Tool:
+    name = composer.rng.choice(subject.family.names).format(thing=snake(subject.thing), facet=subject.facet)
+    options = [None, None, *subject.family.options]
+    return Tool(subject, name, composer.rng.random() < 0.4, composer.rng.choice(options))
+
+
+def _offer(composer: Composer) -> list[Tool]:
+    """One to three tools that differ in one respect, or in family."""
+    rng = composer.rng
+    first = rng.choice(subjects(composer.split))
+    chosen = [first]
+    for _ in range(rng.choices(list(TOOL_COUNTS), list(TOOL_COUNTS.values()))[0] - 1):
+        other = _other(composer, first, rng.choice(["facet", "thing", "family"]), chosen)
+        chosen += [other] if other else []
+    return [_tool(composer, one) for one in rng.sample(chosen, len(chosen))]
+
+
+def _other(composer: Composer, subject: Subject, respect: str, taken: list[Subject]) -> Subject | None:
+    """A subject that differs from `subject` in one respect and is not among those `taken`."""
+    differs = {
+        "facet": lambda one: one.family is subject.family and one.thing == subject.thing,
+        "thing": lambda one: one.family is subject.family and one.facet == subject.facet,
+        "family": lambda one: one.family is not subject.family and one.thing != subject.thing,
+    }[respect]
+    pool = [one for one in subjects(composer.split) if differs(one) and one not in taken]
+    return composer.rng.choice(pool) if pool else None
+
+
+def _said(composer: Composer, subject: Subject, it: str) -> str:
+    text = composer.rng.choice(subject.asks(composer.split)).format(it=it, It=it[0].upper() + it[1:], a=subject.a)
+    return text[0].upper() + text[1:]
+
+
+def _drawn(composer: Composer, subject: Subject) -> tuple[Json, str]:
+    """Arguments of the subject's thing, and the thing said with them."""
+    thing = subject.family.things[subject.thing]
+    drawn = {key: draw(sampler, composer.rng, load_pools()) for key, sampler in thing.arguments.items()}
+    spoken = {key: one.spoken for key, one in drawn.items()}
+    return {key: one.value for key, one in drawn.items()}, thing.say.format(thing=subject.thing, **spoken)
+
+
+def serve(composer: Composer, tool: Tool) -> list[Json]:
+    """A request that the tool serves, and the call."""
+    drawn, it = _drawn(composer, tool.subject)
+    arguments = {tool.argument(key): value for key, value in drawn.items()}
+    text = _said(composer, tool.subject, it)
+    if tool.option and composer.rng.random() < OPTION_RATE:
+        sampler, clause = tool.subject.family.options[tool.option]
+        option = draw(sampler, composer.rng, load_pools())
+        arguments[tool.option] = option.value
+        text = insert_clause(text, clause.format(**{tool.option: option.spoken}))
+    return [user(composer.say(text)), assistant(calls=[(tool.name, arguments, "call_0")])]
+
+
+def miss(composer: Composer, tool: Tool, offered: list[Tool]) -> list[Json]:
+    """A request that misses the tool in one respect, and the answer that no tool does it; none where the family has no such request."""
+    respect = composer.rng.choices(list(MISSES), list(MISSES.values()))[0]
+    if respect == "about":
+        mine = [pair for pair in tool.subject.family.about if split_of(pair[0]) == composer.split]
+        text, gist = composer.rng.choice(mine) if mine else ("", "")
+        text = text.format(thing=tool.subject.thing, a=tool.subject.a)
+        text = text[:1].upper() + text[1:]
+    elif absent := _other(composer, tool.subject, respect, [one.subject for one in offered]):
+        text, gist = _said(composer, absent, _drawn(composer, absent)[1]), absent.gist
+    else:
+        return []
+    refusal = composer.rng.choice(composer.refusals).format(gist=gist, other=tool.subject.gist)
+    return [user(composer.say(text)), assistant(refusal)] if text else []
+
+
+def ask(composer: Composer, tool: Tool) -> list[Json]:
+    """A request that does not say which thing is meant, and the question for it."""
+    thing = tool.subject.family.things[tool.subject.thing]
+    text = _said(composer, tool.subject, thing.vague.format(thing=tool.subject.thing))
+    return [user(composer.say(text)), assistant(thing.which.format(thing=tool.subject.thing))]
+
+
+def facet_scene(composer: Composer) -> tuple[list[Json], list[str], list[list[Json]]]:
+    """Requests over one to three such tools, as many served as missed."""
+    rng = composer.rng
+    offered = _offer(composer)
+    exchanges: list[list[Json]] = []
+    for _ in range(REQUESTS[0] + REQUESTS[1] * len(offered)):
+        tool, what, messages = rng.choice(offered), rng.random(), list[Json]()
+        if what < SERVED:
+            messages = serve(composer, tool)
+        elif (what := what - SERVED) < MISSED:
+            messages = miss(composer, tool, offered)
+        elif what - MISSED < UNCLEAR:
+            messages = ask(composer, tool)
+        else:
+            composer.chat(messages)
+        exchanges += [messages] if messages else []
+    return [tool.schema() for tool in offered], [tool.name for tool in offered], exchanges

@@ -1,0 +1,97 @@
+"""Requests that miss a tool in one respect: none of them is served by a tool that is offered, and nothing is in both splits."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from data.contamination import bfcl_folder, bfcl_protected, normalised
+from data.sources.dialogue import generate
+from data.sources.facets import load_families, snake, subjects
+from data.split import Split
+from data.transcript import Transcript
+
+SPLITS: tuple[Split, Split] = ("train", "validation")
+
+
+def rows(split: Split, count: int = 80) -> list[Transcript]:
+    return list(generate(split, 11, count, {"facet_scene": 1}))
+
+
+def asked(row: Transcript) -> str:
+    return str(row.messages[0].content)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_request_says_each_value_of_its_call(split: Split) -> None:
+    served = [row for row in rows(split) if row.calls()]
+    assert len(served) > 200
+    for row in served:
+        (call,) = row.calls()
+        assert call.name in {tool.function.name for tool in row.tools}
+        arguments = {key: value for key, value in call.arguments.items() if key != "date"}  # a date is said in words at times
+        spelled = [f"{value:g}" if isinstance(value, float) else str(value) for value in arguments.values()]
+        assert all(value in asked(row) for value in spelled), (asked(row), call.arguments)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_what_is_declined_is_not_offered(split: Split) -> None:
+    answers = [(row, str(row.messages[-1].content)) for row in rows(split) if not row.calls()]
+    refused = [(row, text) for row, text in answers if "can't" in text or "no tool" in text or "None of my tools" in text]
+    assert len(refused) > 200
+    for row, text in refused:
+        said = text.split(";")[0]
+        for tool in row.tools:
+            gist = str(tool.function.description).rstrip(".")
+            gist = gist[0].lower() + gist[1:]
+            assert not any(f" {gist}{end}" in f"{said} " for end in (" with", ":", ". ")), (text, gist)
+
+
+def test_over_the_same_tool_some_requests_are_served_and_some_missed() -> None:
+    scenes: dict[str, set[bool]] = {}
+    for row in rows("train"):
+        scenes.setdefault(row.id.rsplit(".", 1)[0], set()).add(bool(row.calls()))
+    assert sum(seen == {True, False} for seen in scenes.values()) > 0.9 * len(scenes)
+
+
+def test_a_request_of_a_facet_is_a_request_of_no_other() -> None:
+    for family in load_families():
+        for (one, left), (other, right) in itertools.combinations(family.facets.items(), 2):
+            assert set(left.phrasings).isdisjoint(right.phrasings), (one, other)
+            assert left.gist != right.gist
+
+
+def test_nothing_is_in_both_splits() -> None:
+    found: dict[Split, list[set[str]]] = {}
+    for split in SPLITS:
+        tools = [tool.function for row in rows(split, 400) for tool in row.tools]
+        phrasings = {text for subject in subjects(split) for text in subject.asks(split)}
+        found[split] = [{tool.name for tool in tools}, {json.dumps(tool.parameters, sort_keys=True) for tool in tools}, phrasings]
+    for train, validation in zip(*found.values(), strict=True):
+        assert train
+        assert validation
+        assert train.isdisjoint(validation)
+
+
+def test_every_slot_of_every_phrasing_is_filled() -> None:
+    for split in SPLITS:
+        for subject in subjects(split):
+            thing: Any = subject.family.things[subject.thing]
+            words = dict.fromkeys(thing.arguments, "x")
+            it = thing.say.format(thing=subject.thing, **words)
+            for text in subject.asks(split):
+                assert "{" not in text.format(it=it, It=it, a=subject.a)
+
+
+@pytest.mark.skipif(bfcl_folder() is None, reason="bfcl-eval is not installed")
+def test_no_tool_has_a_name_of_bfcl() -> None:
+    folder = bfcl_folder()
+    assert folder
+    names = {
+        name.format(thing=snake(one.thing), facet=one.facet) for split in SPLITS for one in subjects(split) for name in one.family.names
+    }
+    assert len(names) > 5000
+    assert {normalised(name) for name in names}.isdisjoint(bfcl_protected(folder).names)
