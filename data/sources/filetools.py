@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.sources.messages import assistant, result, user
-from data.sources.payloads import Piece, code_pieces, compact_config, escaped, excerpt, modules_of, nested_config, repeated, spell_config
+from data.sources.payloads import (
+    Piece,
+    code_pieces,
+    compact_config,
+    decorated,
+    escaped,
+    excerpt,
+    modules_of,
+    nested_config,
+    repeated,
+    spell_config,
+)
 from data.split import Split, split_of
 from data.transcript import Json
 
@@ -49,10 +60,11 @@ class FileTool:
 SMALL_LINES, SMALL_DEPTH = (5, 8, 12, 20), (1, 5)  # of code and settings in small exchanges
 SMALL_SPELLINGS = ("json", "yaml", "yaml", "dotted", "dotted")  # mostly those whose brackets are not there to be copied
 LONG_LINES, DEEP = (20, 220), (4, 7)  # of long files and deep settings
-INTERRUPTED_RATE = 0.3  # of the code in small exchanges: has a blank line
+INTERRUPTED_RATE = 0.27  # of the code in small exchanges: has a blank line
 ESCAPED_RATE = 0.2  # of it: lines with quotes and backslashes, which a model that seldom wrote them copies as they are
 REPEATED_RATE = 0.2  # of it: a line occurs twice, and a model that looks no further back goes round in circles
-ESCAPED_LINES, REPEATED_LINES, LONGEST_LINE = (3, 12), (6, 20), 90
+DECORATED_RATE = 0.08  # of it: begins with a decorator, as one top-level definition in a hundred of the training modules does
+ESCAPED_LINES, REPEATED_LINES, DECORATED_LINES, LONGEST_LINE = (3, 12), (6, 20), (3, 14), 90
 
 OVERWRITE = ("overwrite", {"type": "boolean", "description": "Replace an existing file. Default false."}, True)
 TEXT_TOOLS = (
@@ -164,7 +176,9 @@ def _short_piece(composer: Composer) -> Piece:
         return _excerpt(composer, ESCAPED_LINES, lambda piece: escaped(piece.text) >= piece.lines)
     if (what := what - ESCAPED_RATE) < REPEATED_RATE:
         return _excerpt(composer, REPEATED_LINES, lambda piece: repeated(piece.text) > 0)
-    if what - REPEATED_RATE < INTERRUPTED_RATE:
+    if (what := what - REPEATED_RATE) < DECORATED_RATE:
+        return decorated(composer.split, composer.rng.randint(*DECORATED_LINES), composer.rng)
+    if what - DECORATED_RATE < INTERRUPTED_RATE:
         return composer.rng.choice([piece for piece in _pieces(composer, 20) if "\n\n" in piece.text])
     return _piece(composer, composer.rng.choice(SMALL_LINES))
 

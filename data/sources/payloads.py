@@ -12,6 +12,7 @@ import functools
 import json
 import random
 import sysconfig
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,6 +74,18 @@ def excerpt(module: Piece, lines: int, rng: random.Random) -> Piece:
     whole = _lines(module)
     start = rng.randrange(max(1, len(whole) - lines + 1))
     return Piece(module.file, "\n".join(whole[start : start + lines]).strip("\n"))
+
+
+def decorated(split: Split, lines: int, rng: random.Random) -> Piece:
+    """At most `lines` lines of a module of the split, from a decorator on, without their common indentation."""
+    module, start = rng.choice(_decorators(split))
+    return Piece(module.file, textwrap.dedent("\n".join(_lines(module)[start : start + lines])).strip("\n"))
+
+
+@functools.cache
+def _decorators(split: Split) -> tuple[tuple[Piece, int], ...]:
+    """Modules and the lines at which a decorator stands."""
+    return tuple((module, at) for module in modules_of(split) for at, line in enumerate(_lines(module)) if line.lstrip().startswith("@"))
 
 
 @functools.cache
