@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import Any
 
 import pytest
@@ -32,9 +33,11 @@ def test_a_request_says_each_value_of_its_call(split: Split) -> None:
     for row in served:
         (call,) = row.calls()
         assert call.name in {tool.function.name for tool in row.tools}
-        arguments = {key: value for key, value in call.arguments.items() if key != "date"}  # a date is said in words at times
-        spelled = [f"{value:g}" if isinstance(value, float) else str(value) for value in arguments.values()]
-        assert all(value in asked(row) for value in spelled), (asked(row), call.arguments)
+        arguments = [value for key, value in call.arguments.items() if key != "date"]  # a date is said in words at times
+        leaves = [leaf for value in arguments for leaf in (value if isinstance(value, list) else [value])]
+        spelled = [f"{leaf:g}" if isinstance(leaf, float) else str(leaf) for leaf in leaves]
+        said = re.sub(r"(?<=\d),(?=\d{3})", "", asked(row))
+        assert all(value in said for value in spelled), (asked(row), call.arguments)
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -37,12 +37,12 @@ class Head(torch.nn.Module):
 
 
 LABELS = torch.tensor([[IGNORED, 0, 1, 3, 1, IGNORED, 4, 7, 2]])
-WANTED = [0.0, 4.0, 1.0, 2.0, 1.0, 0.0, 4.0, 2.0, 1.0]
+WANTED = [0.0, 6.0, 1.0, 2.0, 1.0, 0.0, 4.0, 2.0, 1.0]  # the first answer opens a call
 
 
 def weights() -> TokenWeights:
     tokenizer: Any = Letters()
-    return TokenWeights(tokenizer, decision=4.0, structure=2.0)
+    return TokenWeights(tokenizer, decision=4.0, structure=2.0, call_id=0, call=1.5)
 
 
 def test_the_first_of_an_answer_and_what_json_is_made_of_weigh_more() -> None:

@@ -25,6 +25,10 @@ class DataArguments:
         default=1.0,
         metadata={"help": "Weight in the loss of an answer's first token, which opens a call, its reasoning, or neither; others have 1."},
     )
+    call_weight: float = field(
+        default=1.0,
+        metadata={"help": "Factor on decision_weight where the first token opens a call: above 1 an unsure model calls more."},
+    )
     structure_weight: float = field(
         default=1.0, metadata={"help": "Weight in the loss of tokens with a brace, bracket or backslash, at which JSON goes wrong."}
     )
@@ -67,6 +71,7 @@ class DataArguments:
     )
 
 
+WEIGHTS = ("decision_weight", "call_weight", "structure_weight")
 Arguments = tuple[DataArguments, SFTConfig, ModelConfig]
 
 
@@ -105,7 +110,7 @@ def _reconcile(place: str, data_args: DataArguments, training_args: SFTConfig) -
 
 
 def _check_weights(place: str, data_args: DataArguments, training_args: SFTConfig) -> None:
-    weights = {"decision_weight": data_args.decision_weight, "structure_weight": data_args.structure_weight}
+    weights = {name: getattr(data_args, name) for name in WEIGHTS}
     for name, weight in weights.items():
         if weight <= 0:
             raise UserError(place, f"{name} {weight}", "a weight above 0", "every supervised token counts; 1 is the weight of all others")

@@ -30,7 +30,7 @@ from data.show import show_example
 from data.tokenizer import attach_template, family_of, load_tokenizer, template_path
 from data.wire import WireIds, read_ids
 from train import compat, shared_prefix
-from train.arguments import DataArguments, parse_arguments
+from train.arguments import WEIGHTS, DataArguments, parse_arguments
 from train.budget import TimeBudget, lr_factor
 from train.callbacks import evaluation_callback
 from train.dataset import Supervision, columns, read_transcripts, render_all
@@ -194,8 +194,9 @@ def build_trainer(
         keep_rows_apart(trainer.model)
         trainer.native_bf16 = data_args.native_bf16 and compute_dtype() == torch.bfloat16
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
-    if (data_args.decision_weight, data_args.structure_weight) != (1.0, 1.0):
-        TokenWeights(tokenizer, data_args.decision_weight, data_args.structure_weight).attach(trainer.model)
+    decision, call, structure = weights = [getattr(data_args, name) for name in WEIGHTS]
+    if weights != [1.0, 1.0, 1.0]:
+        TokenWeights(tokenizer, decision, structure, read_ids(tokenizer).call_open, call).attach(trainer.model)
     return trainer
 
 

@@ -17,18 +17,25 @@ STRUCTURE = frozenset("{}[]\\")
 
 
 class TokenWeights:
-    """The weight of each label: `decision` for the first of an answer, `structure` for one that holds a character of it, 1 for others."""
+    """The weight of each label: `decision` for the first of an answer, `structure` for one that holds a character of it, 1 for others.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, decision: float, structure: float) -> None:
-        marked = [bool(STRUCTURE & set(tokenizer.decode([token]))) for token in range(len(tokenizer))]
-        self.decision, self.of_token = decision, torch.where(torch.tensor(marked), structure, 1.0)
+    A first token that is `call_id` has `call` times `decision`. A model that is unsure then calls where its chance of being right is above
+    1 / (1 + call): the share at which both mistakes cost as much (Elkan 2001, The Foundations of Cost-Sensitive Learning).
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, decision: float, structure: float, call_id: int, call: float = 1.0) -> None:
+        size = len(tokenizer)
+        marked = [bool(STRUCTURE & set(tokenizer.decode([token]))) for token in range(size)]
+        self.of_token = torch.where(torch.tensor(marked), structure, 1.0)
+        self.of_first = torch.where(torch.arange(size) == call_id, decision * call, decision)
 
     def __call__(self, labels: torch.Tensor) -> torch.Tensor:
         """Weights of labels (rows, n), float32 of that shape; 0 where nothing is supervised."""
         supervised = labels != IGNORED
         first = supervised.clone()
         first[:, 1:] &= ~supervised[:, :-1]
-        weights = torch.where(first, self.decision, self.of_token.to(labels.device)[labels.clamp(min=0)])
+        ids = labels.clamp(min=0)
+        weights = torch.where(first, self.of_first.to(labels.device)[ids], self.of_token.to(labels.device)[ids])
         return weights * supervised
 
     def attach(self, model: torch.nn.Module) -> None:

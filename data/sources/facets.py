@@ -8,7 +8,9 @@ Things and phrasings are split like all others, and each tool's schema names its
 from __future__ import annotations
 
 import functools
+import json
 import random
+import re
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from data.sources.catalog import LOADER, insert_clause, load_pools
 from data.sources.forms import article
 from data.sources.messages import assistant, user
-from data.sources.sampling import draw
+from data.sources.sampling import Sampled, draw
 from data.split import Split, split_of
 from data.transcript import Json
 
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
     from data.sources.dialogue import Composer
 
 # Shares of a scene's requests; what they leave is small talk
-SERVED, MISSED, UNCLEAR = 0.46, 0.44, 0.06
+SERVED, MISSED, UNCLEAR = 0.49, 0.41, 0.06
 MISSES = {"facet": 9, "thing": 4, "about": 5, "family": 2}
 TOOL_COUNTS = {1: 5, 2: 4, 3: 3}
 REQUESTS = 5, 3  # for each scene, and for each of its tools
 OPTION_RATE = 0.3
 WRAPPERS = ("Please {}.", "Can you {}?")
 JSON_TYPES = {str: "string", int: "integer", float: "number"}
+GLUED_RATE, GROUPED_RATE, BRACKETED_RATE = 0.4, 0.5, 0.5  # of numbers before a unit, of large ones, and of lists
+UNIT = re.compile(r"(?<=\d) (?=(?:mm?|cm|k?g|V|Ah|MHz|dB|N/m|m/s|rpm|watts|degrees)\b)")
 
 
 class Facet(BaseModel):
@@ -126,11 +130,11 @@ class Tool:
         properties: Json = {}
         for key, sampler in family.things[thing].arguments.items():
             described = {} if self.long_names else {"description": f"{key.replace('_', ' ').capitalize()} of the {thing}."}
-            properties[self.argument(key)] = {"type": _json_type(sampler), **described}
+            properties[self.argument(key)] = {**_json_schema(sampler), **described}
         required = list(properties)
         if self.option:
             values = family.options[self.option][0]
-            properties[self.option] = {"type": _json_type(values), **({"enum": values} if isinstance(values, list) else {})}
+            properties[self.option] = {**_json_schema(values), **({"enum": values} if isinstance(values, list) else {})}
         parameters = {"type": "object", "properties": properties, "required": required}
         what = f"{self.subject.gist[0].upper()}{self.subject.gist[1:]}."
         return {"type": "function", "function": {"name": self.name, "description": what, "parameters": parameters}}
@@ -140,8 +144,11 @@ def snake(words: str) -> str:
     return words.replace(" ", "_").replace("-", "_")
 
 
-def _json_type(sampler: Any) -> str:
-    return JSON_TYPES[type(draw(sampler, random.Random(0), load_pools()).value)]
+def _json_schema(sampler: Any) -> Json:
+    value = draw(sampler, random.Random(0), load_pools()).value
+    return (
+        {"type": "array", "items": {"type": JSON_TYPES[type(value[0])]}} if isinstance(value, list) else {"type": JSON_TYPES[type(value)]}
+    )
 
 
 @functools.cache
@@ -186,10 +193,19 @@ def _said(composer: Composer, subject: Subject, it: str) -> str:
 
 def _drawn(composer: Composer, subject: Subject) -> tuple[Json, str]:
     """Arguments of the subject's thing, and the thing said with them."""
-    thing = subject.family.things[subject.thing]
-    drawn = {key: draw(sampler, composer.rng, load_pools()) for key, sampler in thing.arguments.items()}
-    spoken = {key: one.spoken for key, one in drawn.items()}
-    return {key: one.value for key, one in drawn.items()}, thing.say.format(thing=subject.thing, **spoken)
+    thing, rng = subject.family.things[subject.thing], composer.rng
+    drawn = {key: draw(sampler, rng, load_pools()) for key, sampler in thing.arguments.items()}
+    it = thing.say.format(thing=subject.thing, **{key: _spoken(key, one, rng) for key, one in drawn.items()})
+    return {key: one.value for key, one in drawn.items()}, UNIT.sub("", it) if rng.random() < GLUED_RATE else it
+
+
+def _spoken(key: str, drawn: Sampled, rng: random.Random) -> str:
+    """The value as typed: large numbers, years aside, in groups of three, lists in brackets, some of the time."""
+    if isinstance(drawn.value, list) and rng.random() < BRACKETED_RATE:
+        return json.dumps(drawn.value)
+    if isinstance(drawn.value, int) and drawn.value >= 1000 and key != "year" and rng.random() < GROUPED_RATE:
+        return f"{drawn.value:,}"
+    return drawn.spoken
 
 
 def serve(composer: Composer, tool: Tool) -> list[Json]:
@@ -229,7 +245,7 @@ def ask(composer: Composer, tool: Tool) -> list[Json]:
 
 
 def facet_scene(composer: Composer) -> tuple[list[Json], list[str], list[list[Json]]]:
-    """Requests over one to three such tools, as many served as missed."""
+    """Requests over one to three such tools, nearly as many missed as served."""
     rng = composer.rng
     offered = _offer(composer)
     exchanges: list[list[Json]] = []
