@@ -146,9 +146,9 @@ def snake(words: str) -> str:
 
 def _json_schema(sampler: Any) -> Json:
     value = draw(sampler, random.Random(0), load_pools()).value
-    return (
-        {"type": "array", "items": {"type": JSON_TYPES[type(value[0])]}} if isinstance(value, list) else {"type": JSON_TYPES[type(value)]}
-    )
+    if isinstance(value, list):
+        return {"type": "array", "items": {"type": JSON_TYPES[type(value[0])]}}
+    return {"type": JSON_TYPES[type(value)]}
 
 
 @functools.cache
@@ -222,19 +222,30 @@ def serve(composer: Composer, tool: Tool) -> list[Json]:
 
 
 def miss(composer: Composer, tool: Tool, offered: list[Tool]) -> list[Json]:
-    """A request that misses the tool in one respect, and the answer that no tool does it; none where the family has no such request."""
+    """A request that misses the tool in one respect, and the answer that no tool does it; none where there is no such request."""
     respect = composer.rng.choices(list(MISSES), list(MISSES.values()))[0]
-    if respect == "about":
-        mine = [pair for pair in tool.subject.family.about if split_of(pair[0]) == composer.split]
-        text, gist = composer.rng.choice(mine) if mine else ("", "")
-        text = text.format(thing=tool.subject.thing, a=tool.subject.a)
-        text = text[:1].upper() + text[1:]
-    elif absent := _other(composer, tool.subject, respect, [one.subject for one in offered]):
-        text, gist = _said(composer, absent, _drawn(composer, absent)[1]), absent.gist
-    else:
+    found = _about(composer, tool.subject) if respect == "about" else _absent(composer, tool.subject, respect, offered)
+    if not found:
         return []
+    text, gist = found
     refusal = composer.rng.choice(composer.refusals).format(gist=gist, other=tool.subject.gist)
-    return [user(composer.say(text)), assistant(refusal)] if text else []
+    return [user(composer.say(text)), assistant(refusal)]
+
+
+def _about(composer: Composer, subject: Subject) -> tuple[str, str] | None:
+    """A request about the kind of thing, and its gist."""
+    mine = [pair for pair in subject.family.about if split_of(pair[0]) == composer.split]
+    if not mine:
+        return None
+    text, gist = composer.rng.choice(mine)
+    text = text.format(thing=subject.thing, a=subject.a)
+    return text[0].upper() + text[1:], gist
+
+
+def _absent(composer: Composer, subject: Subject, respect: str, offered: list[Tool]) -> tuple[str, str] | None:
+    """A request for a subject that differs in one respect and is not offered, and its gist."""
+    absent = _other(composer, subject, respect, [tool.subject for tool in offered])
+    return (_said(composer, absent, _drawn(composer, absent)[1]), absent.gist) if absent else None
 
 
 def ask(composer: Composer, tool: Tool) -> list[Json]:
