@@ -10,34 +10,27 @@ from typing import Any
 import pytest
 
 from data.contamination import bfcl_folder, bfcl_protected, normalised
-from data.sources.dialogue import generate
 from data.sources.facets import load_families, snake, subjects
 from data.split import Split
 from data.transcript import Transcript
+from tests import scenes
+from tests.scenes import served
 
 SPLITS: tuple[Split, Split] = ("train", "validation")
 
 
 def rows(split: Split, count: int = 80) -> list[Transcript]:
-    return list(generate(split, 11, count, {"facet_scene": 1}))
-
-
-def asked(row: Transcript) -> str:
-    return str(row.messages[0].content)
+    return scenes.rows("facet_scene", split, count)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_request_says_each_value_of_its_call(split: Split) -> None:
-    served = [row for row in rows(split) if row.calls()]
-    assert len(served) > 200
-    for row in served:
-        (call,) = row.calls()
-        assert call.name in {tool.function.name for tool in row.tools}
-        arguments = [value for key, value in call.arguments.items() if key != "date"]  # a date is said in words at times
+    for request, found in served(rows(split)):
+        arguments = [value for key, value in found.items() if key != "date"]  # a date is said in words at times
         leaves = [leaf for value in arguments for leaf in (value if isinstance(value, list) else [value])]
         spelled = [f"{leaf:g}" if isinstance(leaf, float) else str(leaf) for leaf in leaves]
-        said = re.sub(r"(?<=\d),(?=\d{3})", "", asked(row))
-        assert all(value in said for value in spelled), (asked(row), call.arguments)
+        said = re.sub(r"(?<=\d),(?=\d{3})", "", request)
+        assert all(value in said for value in spelled), (request, found)
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -54,10 +47,10 @@ def test_what_is_declined_is_not_offered(split: Split) -> None:
 
 
 def test_over_the_same_tool_some_requests_are_served_and_some_missed() -> None:
-    scenes: dict[str, set[bool]] = {}
+    seen_of: dict[str, set[bool]] = {}
     for row in rows("train"):
-        scenes.setdefault(row.id.rsplit(".", 1)[0], set()).add(bool(row.calls()))
-    assert sum(seen == {True, False} for seen in scenes.values()) > 0.9 * len(scenes)
+        seen_of.setdefault(row.id.rsplit(".", 1)[0], set()).add(bool(row.calls()))
+    assert sum(seen == {True, False} for seen in seen_of.values()) > 0.9 * len(seen_of)
 
 
 def test_a_request_of_a_facet_is_a_request_of_no_other() -> None:

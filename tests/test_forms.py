@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-from data.sources.dialogue import generate
+from data.split import Split
 from data.transcript import Transcript
-
-Split = Literal["train", "validation"]
+from tests import scenes
+from tests.scenes import served
 
 
 def rows(split: Split) -> list[Transcript]:
-    return list(generate(split, 11, 60, {"form_scene": 1}))
+    return scenes.rows("form_scene", split, 60)
 
 
 def leaves(value: Any) -> Iterator[str]:
@@ -28,13 +28,8 @@ def leaves(value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_request_says_each_value_of_its_call(split: Split) -> None:
-    served = [row for row in rows(split) if row.calls()]
-    assert len(served) > 200
-    for row in served:
-        (call,) = row.calls()
-        assert call.name in {tool.function.name for tool in row.tools}
-        asked = str(row.messages[0].content)
-        assert all(value in asked for value in leaves(call.arguments))
+    for request, arguments in served(rows(split)):
+        assert all(value in request for value in leaves(arguments))
 
 
 def test_what_is_declined_is_not_offered() -> None:

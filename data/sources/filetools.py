@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from data.sources.file_phrases import CONFIG_NAMES, CONFIG_REQUESTS, QUESTIONS, TEXT_REQUESTS
 from data.sources.messages import assistant, result, user
 from data.sources.payloads import (
     Piece,
@@ -84,80 +85,6 @@ CONFIG_TOOLS = (
     FileTool("config.put", "Put a document into the configuration store.", "key", "Key.", "document", "The document.", "train"),
     FileTool("updateManifest", "Replace the manifest of a service.", "service", "Service.", "manifest", "The manifest.", "train"),
     FileTool("register_preset", "Register a preset.", "preset", "Name of the preset.", "options", "Options of the preset.", "train"),
-)
-TEXT_REQUESTS = (
-    "Save this as {where}:\n\n{what}",
-    "Write the following to {where}:\n{what}",
-    "Put this code into {where}.\n\n{what}",
-    "{what}\n\nStore the code above as {where}.",
-    "I need a new file {where} with exactly this content:\n{what}",
-    "Please create {where} from this:\n\n{what}",
-    "{where} should contain:\n{what}",
-    "Keep this under {where}, unchanged:\n\n{what}",
-    "Add {where} with this text:\n\n{what}",
-    "Make {where} out of the code below.\n\n{what}",
-    "Can you store this for me? It goes to {where}.\n\n{what}",
-    "Copy this into {where} for me\n{what}",
-    "{what}\n\nI want that in {where}, please.",
-    "Here is the new version of {where}:\n\n{what}\n\nPlease save it.",
-    "Drop the code below into {where}, letter by letter:\n{what}",
-    "File {where}:\n{what}",
-)
-CONFIG_REQUESTS = (
-    "Save these settings as {where}:\n{what}",
-    "Store this configuration under {where}:\n\n{what}",
-    "{what}\n\nThat is the new configuration for {where}. Save it.",
-    "Please set {where} to the following:\n{what}",
-    "For {where} use exactly these values:\n{what}",
-    "Update {where} with\n{what}",
-    "Use this for {where}:\n{what}",
-    "Here are the values that {where} should have.\n\n{what}",
-    "{what}\n\nPlease keep that as {where}.",
-    "I changed {where}, please store it:\n{what}",
-    "{where} gets this configuration:\n\n{what}",
-    "Can you put the settings below into {where}?\n{what}",
-    "Write down this configuration as {where}:\n{what}",
-    "These are the settings of {where}:\n\n{what}\n\nSave them.",
-    "Record the configuration {where} as follows:\n{what}",
-    "From now on {where} has these settings:\n{what}",
-    "Configuration {where}, to be stored:\n{what}",
-    "Let {where} be\n{what}",
-    "{where} is now\n{what}",
-    "Make {where} this:\n\n{what}",
-    "I want {where} like this:\n{what}",
-    "As of today {where} is:\n\n{what}",
-    "Change {where} to\n{what}",
-    "{where} shall read\n{what}",
-    "{where} needs to look like this:\n{what}",
-    "{what}\n\n{where} runs with these from today.",
-)
-QUESTIONS = {
-    "What does this code do?\n\n{what}": "It defines `{symbol}`; I can explain any part of it in more detail.",
-    "Can you explain this to me?\n{what}": "This is the definition of `{symbol}`. Tell me which lines are unclear.",
-    "What is this piece called?\n\n{what}": "It is called `{symbol}`.",
-    "I found this in our repository. What is it for?\n\n{what}": "It defines `{symbol}`. I can go through it line by line.",
-    "{what}\n\nIs this readable enough?": "`{symbol}` is short and reads well; I would only say more in its docstring.",
-    "Please review this for me:\n{what}": "I read `{symbol}` and see nothing that must change.",
-    "{what}\n\nWhat would you name this?": "Its present name, `{symbol}`, says well enough what it is.",
-    "Do you see a bug here?\n\n{what}": "I see no bug in `{symbol}`; a test would tell more.",
-    "Why would anyone write it like this?\n{what}": "The author of `{symbol}` probably wanted to keep it simple.",
-    "{what}\n\nDescribe the snippet in one sentence.": "It is the definition of `{symbol}`.",
-    "Walk me through this, please\n\n{what}": "Gladly: this is `{symbol}`. Which part shall we begin with?",
-    "Is the following Python?\n\n{what}": "Yes, it is the Python definition of `{symbol}`.",
-}
-CONFIG_NAMES = (
-    "staging",
-    "production",
-    "gateway-eu",
-    "billing",
-    "worker-3",
-    "nightly",
-    "mobile-api",
-    "edge",
-    "search-v2",
-    "demo",
-    "qa",
-    "ingest",
 )
 
 
