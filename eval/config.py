@@ -63,6 +63,9 @@ def load_config(path: Path) -> EvalConfig:
         raise UserError(f"{path}: repeats", f"{config.repeats} with temperature 0", "a temperature", "greedy answers are all the same")
     if config.margin and not isinstance(config.backend, TransformersConfig):
         raise UserError(f"{path}: margin", f"backend {config.backend.type}", "backend transformers", "run python -m eval.margin beside it")
+    if config.margin and isinstance(config.backend, TransformersConfig) and config.backend.processes > 1:
+        found = f"{config.backend.processes} processes"
+        raise UserError(f"{path}: margin", found, "one: margins are of the model in this process", "set processes to 1")
     return config
 
 

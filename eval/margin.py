@@ -29,6 +29,7 @@ from data.manifest import write_json, write_manifest
 from data.render import prompt_ids
 from data.tokenizer import load_tokenizer
 from data.wire import WireIds, read_ids
+from eval.backends.config import TransformersConfig
 from eval.backends.local import TransformersBackend
 from eval.backends.protocol import Request
 from eval.backends.registry import open_backend
@@ -135,11 +136,13 @@ def main() -> int:
     tokenizer = load_tokenizer(args.adapter or args.model)
     wire = read_ids(tokenizer)
     cases = load_cases(config, args.fraction)
-    backend = open_backend(config.backend, args.model, args.adapter, tokenizer, wire)
-    if not isinstance(backend, TransformersBackend):
+    if not isinstance(config.backend, TransformersConfig):
         raise UserError(
             f"{args.config}: backend", config.backend.type, "transformers: a margin needs the model itself", "leave backend out"
         )
+    alone = config.backend.model_copy(update={"processes": 1})
+    backend = open_backend(alone, args.model, args.adapter, tokenizer, wire)
+    assert isinstance(backend, TransformersBackend)
     model = backend.decoder.model
     found = margins(model, requests_of(cases, tokenizer, wire, config.enable_thinking), wire, tokenizer, args.batch_size)
     result = separation(cases, {case_id: item.margin for case_id, item in found.items()})

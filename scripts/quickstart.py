@@ -10,15 +10,15 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import shutil
-import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -26,6 +26,7 @@ from rich.table import Table
 from data.errors import UserError, reported
 from data.manifest import read_manifest, write_json
 from data.precision import compute_dtype
+from eval.backends.parallel import cores
 from eval.report import metrics_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,7 @@ BASE_FRACTION = 1 / 8  # the base is measured on every eighth case: it dumps cod
 WHOLE_SECONDS = 29 * 60  # of everything: training gets what the other stages leave of it
 ADAPTER_TO_BASE = 3.4  # how much longer the adapter's evaluation takes than the base's, which is on fewer cases: 2.5 to 3.4 measured
 OTHER_SECONDS = 90  # before and after the training loop itself, export, comparison: 52 to 61 measured
+PROCESSES = 2  # of the trainer; more would take more trees a step, and so fewer steps
 MINUTES = (6.0, 24.0)  # of training, at least and at most
 NOMINAL_MINUTES = 14.0
 USUAL_STEPS = 280  # in the nominal minutes, entry 25 of docs/experiments.md; below 200 steps the model refused most
@@ -60,6 +62,7 @@ class Quickstart:
         self.out, self.asked_minutes, self.console = out, minutes, console
         self.log = out / "stages.json"
         self.keys: dict[str, str] = {}
+        self.peak = 0  # bytes that all processes of a stage held together
         self.seconds: dict[str, float] = json.loads(self.log.read_text()) if self.log.is_file() else {}
 
     def folder(self, name: str) -> Path:
@@ -99,8 +102,7 @@ class Quickstart:
             "output_dir": adapter,
             "max_minutes": self.minutes(),
         }
-        # One process on a CPU needs no launcher, and without one Ctrl-C reaches the trainer alone, which saves a checkpoint.
-        train = [sys.executable, "train/sft.py", *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
+        train = [*trainer(), *(str(part) for name, value in options.items() for part in (f"--{name}", value))]
         eval_base, eval_adapter = self.folder("eval-base"), self.folder("eval-adapter")
         export = [*python, "train.export", "--adapter", str(adapter), "--out", str(merged)]
         return [
@@ -126,12 +128,24 @@ class Quickstart:
         stamp.write_text(key)
         began = time.monotonic()
         try:
-            status = run_to_end(stage.command)
+            status = self.run_to_end(stage.command)
         finally:
             self.seconds[stage.name] = round(self.seconds.get(stage.name, 0.0) + time.monotonic() - began, 1)
             write_json(self.log, self.seconds)
         if status:
             raise UserError(f"stage {stage.name!r}", f"exit status {status}", "0", "the message above says why; the same command resumes")
+
+    def run_to_end(self, command: list[str]) -> int:
+        """Exit status of a stage. Ctrl-C reaches the stage, too, which saves what it has: it is waited for before this process stops."""
+        with psutil.Popen(command, cwd=ROOT) as process:
+            try:
+                while True:
+                    self.peak = max(self.peak, memory(process))
+                    with suppress(psutil.TimeoutExpired):
+                        return int(process.wait(timeout=1))
+            except KeyboardInterrupt:
+                process.wait()
+                raise
 
     def compare(self) -> None:
         """Pair the two runs, and write the page that shows them side by side."""
@@ -139,7 +153,7 @@ class Quickstart:
         began = time.monotonic()
         page = ["eval.report", adapter, "--baseline", base, "--out", str(self.out / "report.html")]
         for arguments in (["eval.compare", base, adapter], page):
-            if run_to_end([sys.executable, "-m", *arguments]) == 1:
+            if self.run_to_end([sys.executable, "-m", *arguments]) == 1:
                 raise UserError("stage 'compare'", "exit status 1", "0", "the message above says why")
         self.seconds["compare"] = round(time.monotonic() - began, 1)
 
@@ -155,7 +169,7 @@ class Quickstart:
             "adapter": flat(adapter),
             "wall_seconds": self.seconds,
             "wall_seconds_total": round(sum(self.seconds.values()), 1),
-            "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
+            "peak_memory_gib": round(self.peak / 2**30, 2),
             "tokens_trained": training.get("tokens_seen"),
             "steps": training.get("steps"),
             "minutes": self.minutes(),
@@ -176,14 +190,23 @@ class Quickstart:
         self.console.print(f"{self.out / 'summary.json'}  {self.out / 'report.html'}  merged model: {self.folder('merged')}", markup=False)
 
 
-def run_to_end(command: list[str]) -> int:
-    """Exit status of a stage. Ctrl-C reaches the stage, too, which saves what it has: it is waited for before this process stops."""
-    with subprocess.Popen(command, cwd=ROOT) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.wait()
-            raise
+def trainer() -> list[str]:
+    """The trainer's command: two processes that share the cores, each with trees of its own, or one where there is one core."""
+    if cores() == 1:
+        return [sys.executable, "train/sft.py"]
+    threads = f"OMP_NUM_THREADS={cores() // PROCESSES}"
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml", "--main_process_port", "0"]
+    return ["env", threads, sys.executable, *launcher, "train/sft.py"]
+
+
+def memory(process: psutil.Process) -> int:
+    """Resident bytes of a process and those that it started; what they share counts for each."""
+    total = 0
+    with suppress(psutil.NoSuchProcess):
+        for one in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                total += one.memory_info().rss
+    return total
 
 
 def flat(result: dict[str, Any]) -> dict[str, Any]:

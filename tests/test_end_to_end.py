@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -57,22 +57,28 @@ class Interrupted(NamedTuple):
     finished: bool
 
 
-@pytest.fixture(scope="module")
-def interrupted(work: Path) -> Interrupted:
-    """A trainer interrupted at its third step or later."""
-    options = ("--config", "configs/sft/smoke.yaml", *paths(work, "adapter"), "--max_length", "20000", "--save_steps", "100000")
-    command = [sys.executable, "train/sft.py", *options, "--max_steps", "100000"]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+def interrupt(folder: Path, *command: str) -> Interrupted:
+    """Ctrl-C in a terminal, which reaches every process of the command, at the third step or later."""
+    options = ("--config", "configs/sft/smoke.yaml", *paths(folder.parent, folder.name), "--max_length", "20000", "--save_steps", "100000")
+    whole = [sys.executable, *command, "train/sft.py", *options, "--max_steps", "100000"]
+    pipes: Any = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(whole, cwd=ROOT, start_new_session=True, **pipes) as process:
         assert process.stderr
         seen = ""
         while "3/100000" not in seen:  # the progress bar
             seen += process.stderr.read(1)
             assert process.poll() is None, seen
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         told = process.stderr.read()
         status = process.wait(timeout=120)
-    (checkpoint,) = (work / "adapter").glob("checkpoint-*")
-    return Interrupted(status, told, int(checkpoint.name.split("-")[1]), (work / "adapter/manifest.json").exists())
+    (checkpoint,) = folder.glob("checkpoint-*")
+    return Interrupted(status, told, int(checkpoint.name.split("-")[1]), (folder / "manifest.json").exists())
+
+
+@pytest.fixture(scope="module")
+def interrupted(work: Path) -> Interrupted:
+    """A trainer interrupted at its third step or later."""
+    return interrupt(work / "adapter")
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +107,17 @@ def test_interrupted_training_saves_a_checkpoint(interrupted: Interrupted) -> No
     assert "run the same command again to resume" in interrupted.told
     assert interrupted.step >= 3
     assert not interrupted.finished
+
+
+def test_two_interrupted_processes_save_one_checkpoint(work: Path) -> None:
+    launcher = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml", "--main_process_port", "0")
+    stopped = interrupt(work / "two", *launcher)
+    assert stopped.status, stopped.told
+    assert "run the same command again to resume" in stopped.told
+    assert stopped.step >= 3
+    assert not stopped.finished
+    launch(*paths(work, "two"), "--max_length", "20000", "--max_steps", str(stopped.step + 1), accelerate="cpu_ddp")
+    assert json.loads((work / "two/manifest.json").read_text())["steps"] == stopped.step + 1
 
 
 def test_training_resumed_and_moved_the_wire_rows(interrupted: Interrupted, adapter: Path) -> None:

@@ -126,7 +126,8 @@ class EvaluationCallback(TrainerCallback):
         began, was_training = time.monotonic(), model.training
         model.eval()
         try:
-            with torch.compiler.set_stance("force_eager"):  # layers compiled for training would be compiled anew for a growing cache
+            # layers compiled for training would be compiled anew for a growing cache
+            with self.trainer.autocast_smart_context_manager(), torch.compiler.set_stance("force_eager"):
                 yield logs
             logs["eval_seconds"] = round(time.monotonic() - began, 2)
             self.trainer.log(logs)  # in evaluation mode, or SFTTrainer would flush its training metrics into this line

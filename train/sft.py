@@ -34,8 +34,9 @@ from train.arguments import WEIGHTS, DataArguments, parse_arguments
 from train.budget import TimeBudget, lr_factor
 from train.callbacks import evaluation_callback
 from train.dataset import Supervision, columns, read_transcripts, render_all
+from train.even_sampler import EvenSampler
+from train.frozen import round_frozen, store_frozen
 from train.head import keep_rows_apart
-from train.int8 import round_frozen
 from train.interrupt import SaveOnInterrupt
 from train.layers import compile_layers
 from train.rows import added_rows, lengthen_rows, mean_row_length, split_rows
@@ -49,9 +50,16 @@ class Trainer(SFTTrainer):
     budget: TimeBudget | None = None
     embedding_learning_rate: float | None = None
     native_bf16 = False  # on a CPU
+    share_prefixes = False
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
         return torch.autocast("cpu", torch.bfloat16) if self.native_bf16 else super().autocast_smart_context_manager(cache_enabled)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.world_size == 1 or not self.share_prefixes:
+            return super()._get_train_sampler(train_dataset)
+        trees = train_dataset or self.train_dataset
+        return EvenSampler([len(ids) for ids in trees["input_ids"]], self.args.world_size * self.args.train_batch_size, self.args.seed)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
@@ -193,6 +201,9 @@ def build_trainer(
     if trainer.model.device.type == "cpu":
         keep_rows_apart(trainer.model)
         trainer.native_bf16 = data_args.native_bf16 and compute_dtype() == torch.bfloat16
+    if trainer.native_bf16:
+        store_frozen(trainer.model, torch.bfloat16)
+    trainer.share_prefixes = data_args.share_prefixes
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
     decision, call, structure = weights = [getattr(data_args, name) for name in WEIGHTS]
     if weights != [1.0, 1.0, 1.0]:

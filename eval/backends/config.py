@@ -17,10 +17,14 @@ class _Section(BaseModel):
 
 
 class TransformersConfig(_Section):
-    """A model in this process. `auto` is the dtype that the machine computes fast in."""
+    """A model in this process, or on a CPU in several `processes` that share its cores, which gains more than threads do.
+
+    A machine with a GPU takes one process, and so does one core. `auto` is the dtype that the machine computes fast in.
+    """
 
     type: Literal["transformers"] = "transformers"
     batch_size: PositiveInt = 48
+    processes: PositiveInt = 1
     dtype: Dtype = "auto"
 
 

@@ -35,6 +35,17 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {platform.machine()}"
 
 
+def describe(dtype: torch.dtype, device: torch.device, batch_size: int) -> dict[str, Any]:
+    """What decides the numbers beside the model and the requests."""
+    return {
+        "backend": "transformers",
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "dtype": str(dtype).removeprefix("torch."),
+        "device": device_name(device),
+        "batch_size": batch_size,
+    }
+
+
 class TransformersBackend:
     """A local model, with or without an adapter. A prompt may fill the model's context but for one id; the budget ends where it does."""
 
@@ -42,14 +53,7 @@ class TransformersBackend:
         self, model: PreTrainedModel, pad_id: int, stop_id: int, batch_size: int = 48, description: dict[str, Any] | None = None
     ) -> None:
         self.decoder, self.stop_id, self.batch_size = Decoder(model.eval(), pad_id, stop_id), stop_id, batch_size
-        self.description = {
-            "backend": "transformers",
-            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "device": device_name(model.device),
-            "batch_size": batch_size,
-            **(description or {}),
-        }
+        self.description = {**describe(model.dtype, model.device, batch_size), **(description or {})}
 
     @classmethod
     def load(

@@ -40,6 +40,10 @@ def open_backend(config: BackendConfig, model: str, adapter: str | None, tokeniz
 
     from data.precision import compute_dtype
     from eval.backends.local import TransformersBackend
+    from eval.backends.parallel import ParallelBackend, cores
 
     dtype = compute_dtype() if config.dtype == "auto" else getattr(torch, config.dtype)
+    processes = 1 if torch.cuda.is_available() else min(config.processes, cores())
+    if processes > 1:
+        return ParallelBackend(model, adapter, dtype, tokenizer.pad_token_id, wire.turn_close, config.batch_size, processes)
     return TransformersBackend.load(model, adapter, dtype, tokenizer.pad_token_id, wire.turn_close, config.batch_size)

@@ -1,9 +1,10 @@
-"""Frozen linear layers in int8 on a CPU: faster products with the base's weights, forward and for the gradient of the input.
+"""How a CPU holds the base's frozen linear layers: in int8, for faster products, or in the dtype that products are computed in.
 
-Weights are rounded once by output channel, activations and gradients for every product by row (token); sums are int32, everything else
-stays in the model's dtype. With a frozen weight there is no weight gradient, so both products of a layer are int8; SwitchBack
-(https://arxiv.org/abs/2304.13013) computes the same two in int8 in full training. LoRA's own matrices are not rounded. The adapter is
-evaluated and merged on the unrounded base, as a QLoRA adapter is.
+In int8 both products with a frozen weight are faster, forward and for the gradient of the input. Weights are rounded once by output
+channel, activations and gradients for every product by row (token); sums are int32, everything else stays in the model's dtype. With a
+frozen weight there is no weight gradient, so both products of a layer are int8; SwitchBack (https://arxiv.org/abs/2304.13013) computes
+the same two in int8 in full training. LoRA's own matrices are not rounded. The adapter is evaluated and merged on the unrounded base, as
+a QLoRA adapter is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from train.layers import decoder_layers
 
 LARGEST = 127
 
@@ -63,4 +66,18 @@ def round_frozen(model: Any) -> int:
     frozen = [(parent, name, child) for parent, name, child in found if child is not head]
     for parent, name, child in frozen:
         setattr(parent, name, Int8Linear(child))
+    return len(frozen)
+
+
+@torch.no_grad()
+def store_frozen(model: torch.nn.Module, dtype: torch.dtype) -> int:
+    """Hold the frozen linear weights of decoder layers in `dtype`, in place; how many there were.
+
+    That of autocast, which would otherwise copy each weight at every step and keep the copy until the backward pass. Losses and gradients
+    are the same. Outside autocast such a layer cannot read its neighbours' float32 states.
+    """
+    linears = [module for layer in decoder_layers(model) for module in layer.modules() if type(module) is nn.Linear]
+    frozen = [linear for linear in linears if not linear.weight.requires_grad]
+    for linear in frozen:
+        linear.weight.data = linear.weight.to(dtype)
     return len(frozen)

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from train import sft
 from train.arguments import DataArguments
-from train.int8 import Int8Linear, round_frozen, rounded
+from train.frozen import Int8Linear, round_frozen, rounded, store_frozen
 
 
 @pytest.mark.parametrize("tiles", [False, True])
@@ -52,8 +52,8 @@ def test_rows_of_zeros_stay_zeros() -> None:
     assert torch.isfinite(scale).all()
 
 
-def losses(whole: bool) -> list[float]:
-    """Forty steps of LoRA on one small model and batch, with its base rounded or not."""
+def losses(whole: bool = False, autocast: bool = False, stored: bool = False) -> list[float]:
+    """Forty steps of LoRA on one small model and batch; with its base rounded, or products in bfloat16 and the base stored so."""
     torch.manual_seed(0)
     sizes = {"vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     model = LlamaForCausalLM(LlamaConfig(**sizes, tie_word_embeddings=True))
@@ -62,6 +62,9 @@ def losses(whole: bool) -> list[float]:
         assert type(model.lm_head) is nn.Linear
     torch.manual_seed(1)
     tuned = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear"))
+    if stored:
+        assert store_frozen(tuned, torch.bfloat16) == 14
+        assert model.lm_head.weight.dtype == torch.float32
     trained = [weight for weight in tuned.parameters() if weight.requires_grad]
     assert len(trained) == 28
     assert all(weight.dtype == torch.float32 for weight in trained)
@@ -69,7 +72,8 @@ def losses(whole: bool) -> list[float]:
     ids = torch.randint(0, 40, (2, 12))
     found = []
     for _ in range(40):
-        loss = tuned(input_ids=ids, labels=ids).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = tuned(input_ids=ids, labels=ids).loss
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -77,7 +81,11 @@ def losses(whole: bool) -> list[float]:
     return found
 
 
+def test_weights_stored_as_autocast_casts_them_change_no_loss() -> None:
+    assert losses(autocast=True, stored=True) == losses(autocast=True) != losses()
+
+
 def test_lora_trains_around_rounded_layers_as_around_others() -> None:
-    exact, whole = losses(False), losses(True)
+    exact, whole = losses(), losses(whole=True)
     assert whole[-1] < whole[0] - 0.3
     assert whole[-1] == pytest.approx(exact[-1], rel=0.02)
