@@ -8,7 +8,8 @@ import pytest
 
 from train.even_sampler import EvenSampler
 
-LENGTHS = [random.Random(0).randint(200, 2000) for _ in range(301)]
+chance = random.Random(0)
+LENGTHS = [chance.randint(200, 2000) for _ in range(301)]
 
 
 def waited(order: list[int], size: int) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from itertools import groupby
 
 import pytest
 
 from data.sources.dialogue import Composer, generate
-from data.sources.payloads import compact_config, depth_of, escaped, repeated
+from data.sources.payloads import compact_config, depth_of, escaped, rarely_escaped, repeated
 from data.split import Split
 from data.transcript import Transcript
 
@@ -66,7 +68,17 @@ def test_some_code_of_file_scenes_must_be_escaped_on_most_lines(split: Split) ->
     """Quotes and backslashes beside those of a docstring, which a call may not copy as they are."""
     assert escaped('say("\\t")\n"""A docstring."""') == 3
     texts = stored_code(split)
-    assert sum(escaped(text) > text.count("\n") for text in texts) > len(texts) / 6
+    assert sum(escaped(text) > text.count("\n") for text in texts) > len(texts) / 8
+
+
+def test_rare_escapes_are_drawn_as_often_as_usual_ones(split: Split) -> None:
+    rng = random.Random(0)
+    texts = [rarely_escaped(split, 8, 90, rng).text for _ in range(300)]
+    assert all(text.count("\n") < 8 and max(map(len, text.splitlines())) <= 90 for text in texts)
+    rare, usual = (Counter(pair for text in kind for pair in re.findall(r'"[^\w\s"]', text)) for kind in (texts, stored_code(split)))
+    share = [sum(count for _, count in found.most_common(2)) / found.total() for found in (rare, usual)]
+    assert len(rare) > len(usual)
+    assert share[0] < 0.8 * share[1]
 
 
 def test_some_code_of_file_scenes_says_a_line_twice(split: Split) -> None:

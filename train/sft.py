@@ -58,7 +58,7 @@ class Trainer(SFTTrainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.world_size == 1 or not self.share_prefixes:
             return super()._get_train_sampler(train_dataset)
-        trees = train_dataset or self.train_dataset
+        trees: Any = train_dataset or self.train_dataset
         return EvenSampler([len(ids) for ids in trees["input_ids"]], self.args.world_size * self.args.train_batch_size, self.args.seed)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:

@@ -22,6 +22,7 @@ from data.sources.payloads import (
     excerpt,
     modules_of,
     nested_config,
+    rarely_escaped,
     repeated,
     spell_config,
 )
@@ -62,7 +63,8 @@ SMALL_LINES, SMALL_DEPTH = (5, 8, 12, 20), (1, 5)  # of code and settings in sma
 SMALL_SPELLINGS = ("json", "yaml", "yaml", "dotted", "dotted")  # mostly those whose brackets are not there to be copied
 LONG_LINES, DEEP = (20, 220), (4, 7)  # of long files and deep settings
 INTERRUPTED_RATE = 0.27  # of the code in small exchanges: has a blank line
-ESCAPED_RATE = 0.2  # of it: lines with quotes and backslashes, which a model that seldom wrote them copies as they are
+ESCAPED_RATE = 0.1  # of it: lines with many quotes and backslashes, which a model that seldom wrote them copies as they are
+RARELY_ESCAPED_RATE = 0.15  # of it: with a quote or backslash between rare neighbours, or a wide indentation, whose token holds both
 REPEATED_RATE = 0.2  # of it: a line occurs twice, and a model that looks no further back goes round in circles
 DECORATED_RATE = 0.08  # of it: begins with a decorator, as one top-level definition in a hundred of the training modules does
 ESCAPED_LINES, REPEATED_LINES, DECORATED_LINES, LONGEST_LINE = (3, 12), (6, 20), (3, 14), 90
@@ -101,7 +103,9 @@ def _short_piece(composer: Composer) -> Piece:
     what = composer.rng.random()
     if what < ESCAPED_RATE:
         return _excerpt(composer, ESCAPED_LINES, lambda piece: escaped(piece.text) >= piece.lines)
-    if (what := what - ESCAPED_RATE) < REPEATED_RATE:
+    if (what := what - ESCAPED_RATE) < RARELY_ESCAPED_RATE:
+        return rarely_escaped(composer.split, composer.rng.randint(*ESCAPED_LINES), LONGEST_LINE, composer.rng)
+    if (what := what - RARELY_ESCAPED_RATE) < REPEATED_RATE:
         return _excerpt(composer, REPEATED_LINES, lambda piece: repeated(piece.text) > 0)
     if (what := what - REPEATED_RATE) < DECORATED_RATE:
         return decorated(composer.split, composer.rng.randint(*DECORATED_LINES), composer.rng)

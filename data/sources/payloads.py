@@ -11,6 +11,7 @@ import contextlib
 import functools
 import json
 import random
+import re
 import sysconfig
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -86,6 +87,33 @@ def decorated(split: Split, lines: int, rng: random.Random) -> Piece:
 def _decorators(split: Split) -> tuple[tuple[Piece, int], ...]:
     """Modules and the lines at which a decorator stands."""
     return tuple((module, at) for module in modules_of(split) for at, line in enumerate(_lines(module)) if line.lstrip().startswith("@"))
+
+
+def rarely_escaped(split: Split, lines: int, longest: int, rng: random.Random) -> Piece:
+    """At most `lines` lines of a module of the split, each of at most `longest` characters, that are hard to write in a JSON string.
+
+    What is to be escaped there is drawn evenly, so that `"{`, for which vocabularies have a token of its own, comes as often as `")`.
+    """
+    places = _places(split)
+    while True:
+        module, at = rng.choice(places[rng.choice(sorted(places))])
+        start = max(0, at - rng.randrange(lines))
+        found = "\n".join(_lines(module)[start : start + lines]).strip("\n")
+        if max(map(len, found.splitlines())) <= longest:
+            return Piece(module.file, found)
+
+
+@functools.cache
+def _places(split: Split) -> dict[str, list[tuple[Piece, int]]]:
+    """Modules and lines by what is to be escaped: a quote or backslash between its neighbours, or a line end and the spaces after it."""
+    places: dict[str, list[tuple[Piece, int]]] = {}
+    for module in modules_of(split):
+        for at, line in enumerate(_lines(module)):
+            text = re.sub("[A-Za-z]", "a", re.sub("[0-9]", "0", line.replace('"""', "")))
+            found = {text[max(0, i - 1) : i + 2] for i, character in enumerate(text) if character in '"\\'}
+            for place in found | {f"\n{len(line) - len(line.lstrip())}"}:
+                places.setdefault(place, []).append((module, at))
+    return places
 
 
 @functools.cache
