@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -56,13 +56,14 @@ class ParallelBackend:
         self.others = set(multiprocessing.active_children())
         context = multiprocessing.get_context("spawn")  # a fork would inherit the locks of torch's threads
         self.executor = ProcessPoolExecutor(processes, context, _load, arguments)
+        self.futures: list[Future[list[Completion]]] = []
 
     def complete(self, requests: Sequence[Request], decoding: Decoding, done: AbstractSet[Key] = frozenset()) -> Iterator[Completion]:
         size = min(self.batch_size, -(-len(requests) // self.processes)) or 1
         waiting = [batch for batch in batches(requests, size) if any(request.key not in done for request in batch)]
-        futures = [self.executor.submit(_complete, batch, decoding, done) for batch in reversed(waiting)]
+        self.futures = [self.executor.submit(_complete, batch, decoding, done) for batch in reversed(waiting)]
         try:
-            for future in as_completed(futures):
+            for future in as_completed(self.futures):
                 yield from future.result()
         except BrokenProcessPool as error:
             found = f"one of {self.processes} processes ended, most likely for want of memory"
@@ -71,9 +72,10 @@ class ParallelBackend:
 
     def close(self) -> None:
         """End the processes, in the middle of a batch if need be."""
-        self.executor.shutdown(wait=False, cancel_futures=True)
-        for process in self._workers():
-            process.terminate()
+        if any([not future.cancel() and not future.done() for future in self.futures]):
+            for process in self._workers():
+                process.terminate()
+        self.executor.shutdown()
 
     def _workers(self) -> list[BaseProcess]:
         return [child for child in multiprocessing.active_children() if child not in self.others]
