@@ -201,9 +201,12 @@ def test_time_grows_with_length_only(smollm2: PreTrainedTokenizerBase, unit: str
     ids, wire = encoded(smollm2, "<tool_call>\n" + unit * 400), read_ids(smollm2)
 
     def seconds(many: list[int]) -> float:
-        began = time.perf_counter()
-        read_response(many, smollm2, wire)
-        return time.perf_counter() - began
+        """Of this process, at best: what runs beside it does not count."""
+        found = []
+        for _ in range(3):
+            began = time.process_time()
+            read_response(many, smollm2, wire)
+            found.append(time.process_time() - began)
+        return min(found)
 
-    short = min(seconds(ids) for _ in range(3))
-    assert seconds(encoded(smollm2, "<tool_call>\n" + unit * 1600)) < 10 * short + 0.05
+    assert seconds(encoded(smollm2, "<tool_call>\n" + unit * 1600)) < 10 * seconds(ids) + 0.05
