@@ -186,6 +186,16 @@ def test_repair_of_a_malformed_call_is_stated_and_a_call_made_of_text_is_not(
     assert (outcome.right, outcome.total, outcome.status) == (1, 2, Status.STATED if by_model else Status.FAILED)
 
 
+def test_call_that_ends_at_a_closing_token_inside_a_string_is_the_servers_loss_that_no_flag_mends(toy: PreTrainedTokenizerBase) -> None:
+    ids = toy.encode('<tool_call>\n{"name": "sow", "arguments": {"how": "in rows</tool_call>"}}\n</tool_call>', add_special_tokens=False)
+    reply = Reply('"}}\n</tool_call>', "", [], ids, None, len(ids), "stop")
+    failure = failure_of("prompt 1", reply, read_response(ids, toy, read_ids(toy)))
+    assert failure
+    assert failure.found.startswith("the server cut a call at a closing token inside a string: calls none")
+    assert failure.remedy.startswith("no flag changes it")
+    assert not failure.by_model
+
+
 def test_command_exits_2_and_writes_what_is_wrong(toy: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     toy.save_pretrained(str(tmp_path / "toy"))
     with fake_server(toy, "other template") as url:

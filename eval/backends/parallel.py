@@ -72,7 +72,9 @@ class ParallelBackend:
 
     def close(self) -> None:
         """End the processes, in the middle of a batch if need be."""
-        if any([not future.cancel() and not future.done() for future in self.futures]):
+        for future in self.futures:
+            future.cancel()
+        if not all(future.done() for future in self.futures):
             for process in self._workers():
                 process.terminate()
         self.executor.shutdown()

@@ -6,6 +6,7 @@ import json
 from enum import StrEnum
 
 from data.response import Call, Response
+from data.wire import HERMES
 from eval.serving.outcome import Failure
 from eval.serving.reply import Reply, ServedCall
 
@@ -14,6 +15,7 @@ class Disagreement(StrEnum):
     """What a server's parser did to a completion."""
 
     LOST = "lost a call"
+    CUT = "cut a call at a closing token inside a string"
     REPAIRED = "made a call of a malformed one"
     SALVAGED = "gave a call that the model did not emit"
     NOT_JSON = "gave arguments that are not JSON"
@@ -25,6 +27,7 @@ class Disagreement(StrEnum):
 
 REMEDIES = {
     Disagreement.LOST: "start the server with the flags of the model's serve.json (--tool-call-parser hf); other parsers lose this call",
+    Disagreement.CUT: "no flag changes it: vLLM's parsers end a call at the first closing token; train the model further, or ask again",
     Disagreement.REPAIRED: "no flag changes it: the parser takes JSON that strict readers refuse; train the model further",
     Disagreement.SALVAGED: "use a parser that reads the wire tokens (--tool-call-parser hf): this one builds calls from text",
     Disagreement.NOT_JSON: "start the server with --tool-call-parser hf: this parser streams what it cannot parse",
@@ -57,7 +60,7 @@ def disagreement(reply: Reply, strict: Response) -> Disagreement | None:
     if not reply.measurable:
         return Disagreement.NO_IDS
     if len(theirs) < len(ours):
-        return Disagreement.LOST
+        return Disagreement.CUT if any(HERMES.call_close in call for call in ours) else Disagreement.LOST
     if len(theirs) > len(ours):
         return Disagreement.REPAIRED if _repaired(ours, theirs, len(strict.malformed)) else Disagreement.SALVAGED
     if None in theirs:
