@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import signal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -10,12 +13,13 @@ import trl.trainer.utils as trl_utils
 from peft import LoraConfig, get_peft_model
 from peft.utils.other import TrainableTokensWrapper
 from rich.console import Console
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, TrainerControl, TrainerState
 
 from tests.toy import toy_tokenizer
 from train import compat
 from train.base import add_rows
 from train.budget import lr_factor
+from train.interrupt import SaveOnInterrupt
 from train.layers import compile_layers, decoder_layers, has_compiler
 from train.rows import lengthen_rows, split_rows
 
@@ -31,6 +35,21 @@ def test_upstream_still_scores_every_position_on_cpu() -> None:
     assert "compact = _use_triton(hidden_states.device)" in inspect.getsource(trl_utils.add_fused_lm_head)
     compat.apply()
     assert trl_utils._use_triton(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("processes", "signals"), [(1, 2), (2, 3)])
+def test_the_signal_that_a_launcher_passes_on_is_no_second_one(processes: int, signals: int) -> None:
+    """Nor where another process caught it first, and this one was told at the end of the step."""
+    waiting: Any = SimpleNamespace(world_size=processes)
+    for told in (False, True):
+        interrupt = SaveOnInterrupt()
+        interrupt.on_train_begin(waiting, TrainerState(), TrainerControl())
+        interrupt.caught = told
+        for _ in range(signals - 1):
+            signal.raise_signal(signal.SIGINT)
+        assert interrupt.caught
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_learning_rate_follows_the_slower_of_steps_and_time() -> None:
