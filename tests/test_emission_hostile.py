@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,7 @@ from data.wire import HERMES
 from eval.asked import Asked
 from eval.classify import emission_of_text
 from eval.emission import Emission
+from tests.timing import best_seconds
 
 ASKED = Asked(frozenset({"write_file", "home.set", "f"}), True, ("import os\nprint(1)\n", {"a": {"b": 1}, "c": [2]}))
 PIECES = st.sampled_from(
@@ -72,15 +73,6 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_long_text_costs_no_more_than_a_short_one(name: str) -> None:
     """Of ten times the text the same part is read; the search for typed tags alone grows, and that is linear."""
-    short, long = (seconds(HOSTILE[name] * (length // len(HOSTILE[name]))) for length in (LONG // 10, LONG))
+    texts = [HOSTILE[name] * (length // len(HOSTILE[name])) for length in (LONG // 10, LONG)]
+    short, long = (best_seconds(partial(emission_of_text, text, None, ASKED)) for text in texts)
     assert long < max(4 * short, 0.05)
-
-
-def seconds(text: str) -> float:
-    """The best of three runs, in processor time."""
-    taken = []
-    for _ in range(3):
-        start = time.process_time()
-        emission_of_text(text, None, ASKED)
-        taken.append(time.process_time() - start)
-    return min(taken)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from data.call_body import read_call, schemas_of, typed
 from data.response import Call, Defect, Event, Reader, Response, opens_reasoning, read_response, read_text
 from data.wire import TAGGED, read_ids
+from tests.timing import best_seconds
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>'
 PROPERTIES = {
@@ -200,13 +201,6 @@ def test_time_grows_with_length_only(smollm2: PreTrainedTokenizerBase, unit: str
     """Four times the ids take well under four times four the time, also for input made to be re-read."""
     ids, wire = encoded(smollm2, "<tool_call>\n" + unit * 400), read_ids(smollm2)
 
-    def seconds(many: list[int]) -> float:
-        """Of this process, at best: what runs beside it does not count."""
-        found = []
-        for _ in range(3):
-            began = time.process_time()
-            read_response(many, smollm2, wire)
-            found.append(time.process_time() - began)
-        return min(found)
-
-    assert seconds(encoded(smollm2, "<tool_call>\n" + unit * 1600)) < 10 * seconds(ids) + 0.05
+    longer = encoded(smollm2, "<tool_call>\n" + unit * 1600)
+    short, long = (best_seconds(partial(read_response, many, smollm2, wire)) for many in (ids, longer))
+    assert long < 10 * short + 0.05
