@@ -16,6 +16,7 @@ from eval.backends.protocol import Decoding, Request
 from eval.backends.registry import open_backend
 from eval.backends.vllm_offline import VllmBackend
 from eval.completion import Key
+from eval.config import load_config
 from tests.toy import toy_tokenizer
 
 SECTION: TypeAdapter[BackendConfig] = TypeAdapter(BackendConfig)
@@ -38,6 +39,13 @@ def test_sections() -> None:
     for wrong in ({"type": "transformers", "batchsize": 4}, {"type": "vllm"}, {"type": "telepathy"}, {"type": "openai", "base_url": None}):
         with pytest.raises(ValidationError):
             SECTION.validate_python(wrong)
+
+
+def test_margins_are_of_one_process(tmp_path: Path) -> None:
+    path = tmp_path / "eval.yaml"
+    path.write_text("native: {call: 1}\nmargin: true\nbackend: {type: transformers, processes: 2}\n")
+    with pytest.raises(UserError, match="set processes to 1"):
+        load_config(path)
 
 
 def test_a_scripted_backend_encodes_its_text(tmp_path: Path) -> None:
