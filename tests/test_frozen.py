@@ -10,15 +10,20 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from train import sft
 from train.arguments import DataArguments
-from train.frozen import Int8Linear, round_frozen, rounded, store_frozen
+from train.frozen import Int8Linear, int8_speed, round_frozen, rounded, store_frozen
 
 
-@pytest.mark.parametrize("tiles", [False, True])
-def test_the_base_is_rounded_unless_bfloat16_is_no_slower(tiles: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sft, "multiplies_tiles", lambda: tiles)
-    assert sft.rounds_base(DataArguments("data", frozen_int8=True, native_bf16=True)) is not tiles
-    assert sft.rounds_base(DataArguments("data", frozen_int8=True))
-    assert not sft.rounds_base(DataArguments("data", native_bf16=True))
+@pytest.mark.parametrize(("speed", "bf16", "pays"), [(0.05, False, False), (1.0, True, False), (2.1, True, True), (3.0, False, True)])
+def test_the_base_is_rounded_where_that_is_faster(speed: float, bf16: bool, pays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.dtype] = []
+    monkeypatch.setattr(sft, "int8_speed", lambda dtype: asked.append(dtype) or speed)
+    monkeypatch.setattr(sft, "compute_dtype", lambda: torch.bfloat16)
+    assert sft.int8_pays(DataArguments("data", frozen_int8=True, native_bf16=bf16)) is pays
+    assert asked == [torch.bfloat16 if bf16 else torch.float32]
+
+
+def test_int8_speed_is_a_ratio_of_this_processor() -> None:
+    assert 0.001 < int8_speed(torch.float32) < 100
 
 
 def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
