@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Exchanges = list[list[Json]]
 
 # Shares of a scene's requests; what they leave is small talk
-SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.46, 0.08, 0.34, 0.05, 0.05
+SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.5, 0.08, 0.3, 0.05, 0.05
 TOOL_COUNTS = {1: 8, 2: 4, 3: 3, 4: 1}
 NESTED_RATE = 0.5  # of scenes about a tool with nested arguments
 REQUESTS = (8, 12)
