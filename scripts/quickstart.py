@@ -195,7 +195,7 @@ def trainer() -> list[str]:
     if cores() == 1:
         return [sys.executable, "train/sft.py"]
     threads = f"OMP_NUM_THREADS={cores() // PROCESSES}"
-    launcher = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml", "--main_process_port", "0"]
+    launcher = ["-m", "train.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml", "--main_process_port", "0"]
     return ["env", threads, sys.executable, *launcher, "train/sft.py"]
 
 

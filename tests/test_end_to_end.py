@@ -23,6 +23,8 @@ from tests.toy import toy_tokenizer
 MIX = {"call": 3, "unserved": 3, "dialogue": 2, "write_file": 1, "scene": 1}
 FAST = ("--share_prefixes", "true", "--frozen_int8", "true", "--native_bf16", "true")  # the quickstart compiles its layers, too
 
+TWO_PROCESSES = ("-m", "train.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml", "--main_process_port", "0")
+
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -71,7 +73,7 @@ def interrupt(folder: Path, *command: str) -> Interrupted:
         os.killpg(process.pid, signal.SIGINT)
         told = process.stderr.read()
         status = process.wait(timeout=120)
-    (checkpoint,) = folder.glob("checkpoint-*")
+    (checkpoint,) = list(folder.glob("checkpoint-*")) or pytest.fail(f"no checkpoint, status {status}: {told}")
     return Interrupted(status, told, int(checkpoint.name.split("-")[1]), (folder / "manifest.json").exists())
 
 
@@ -110,14 +112,20 @@ def test_interrupted_training_saves_a_checkpoint(interrupted: Interrupted) -> No
 
 
 def test_two_interrupted_processes_save_one_checkpoint(work: Path) -> None:
-    launcher = ("-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml", "--main_process_port", "0")
-    stopped = interrupt(work / "two", *launcher)
-    assert stopped.status, stopped.told
+    stopped = interrupt(work / "two", *TWO_PROCESSES)
+    assert stopped.status == 130, stopped.told
     assert "run the same command again to resume" in stopped.told
+    assert "Traceback" not in stopped.told
     assert stopped.step >= 3
     assert not stopped.finished
     launch(*paths(work, "two"), "--max_length", "20000", "--max_steps", str(stopped.step + 1), accelerate="cpu_ddp")
     assert json.loads((work / "two/manifest.json").read_text())["steps"] == stopped.step + 1
+
+
+def test_the_error_of_two_processes_is_the_last_thing_said(work: Path, adapter: Path) -> None:
+    text = run(*TWO_PROCESSES, "train/sft.py", "--config", "configs/sft/smoke.yaml", *paths(work, "adapter"), status=1)
+    assert "finished run" in text
+    assert "Traceback" not in text
 
 
 def test_training_resumed_and_moved_the_wire_rows(interrupted: Interrupted, adapter: Path) -> None:

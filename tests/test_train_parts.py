@@ -52,6 +52,24 @@ def test_the_signal_that_a_launcher_passes_on_is_no_second_one(processes: int, s
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_signal_that_comes_while_processes_agree_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def agree(asked: torch.Tensor) -> torch.Tensor:
+        if not asked:
+            signal.raise_signal(signal.SIGINT)
+        return asked
+
+    monkeypatch.setattr("train.interrupt.reduce", agree)
+    interrupt, control = SaveOnInterrupt(), TrainerControl()
+    two: Any = SimpleNamespace(world_size=2, device=torch.device("cpu"))
+    interrupt.on_train_begin(two, TrainerState(), control)
+    interrupt.on_step_end(two, TrainerState(), control)
+    assert not control.should_training_stop  # the others were told to go on
+    interrupt.on_step_end(two, TrainerState(), control)
+    assert control.should_training_stop
+    assert control.should_save
+    interrupt.on_train_end(two, TrainerState(), control)
+
+
 def test_learning_rate_follows_the_slower_of_steps_and_time() -> None:
     assert lr_factor(0, 10, 100, 0.0) == pytest.approx(1 / 11)
     assert lr_factor(10, 10, 100, 0.0) == 1

@@ -46,10 +46,11 @@ class SaveOnInterrupt(TrainerCallback):
         self._before = {}
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        stop = self.caught
         if args.world_size > 1:
-            self.caught = bool(reduce(torch.tensor(float(self.caught), device=args.device)))
-        if self.caught:
-            control.should_save = control.should_training_stop = True
+            stop = bool(reduce(torch.tensor(float(stop), device=args.device)))
+        if stop:  # a signal that came while the processes agreed is told to the others after the next step
+            self.caught = control.should_save = control.should_training_stop = True
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._restore()
