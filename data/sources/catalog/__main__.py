@@ -24,12 +24,13 @@ def tool_problems(tool: CatalogTool) -> Iterator[str]:
     """Instantiate every phrasing several times: slots filled, arguments valid, result and answer complete."""
     schema = tool.schema_dict()["function"]["parameters"]
     jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
     rng = random.Random(tool.name)
     for request in tool.requests:
         for _ in range(TRIALS):
             try:
                 composed = compose_request(tool, request, rng)
-                jsonschema.validate(composed.arguments, schema)
+                validator.validate(composed.arguments)
                 compose_result(tool, composed, rng)
             except (ValueError, KeyError, IndexError, jsonschema.ValidationError) as error:
                 yield f"{tool.name}: {request!r}: {str(error).splitlines()[0]}"
