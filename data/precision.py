@@ -12,10 +12,5 @@ def compute_dtype() -> torch.dtype:
     """
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    native = torch.cpu._is_avx512_bf16_supported() or multiplies_tiles()
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32
-
-
-def multiplies_tiles() -> bool:
-    """Whether the CPU multiplies bfloat16 in tiles (AMX): about as fast as int8, and without the rounding of it."""
-    return torch.cpu._is_amx_tile_supported()

@@ -1,7 +1,7 @@
 """How a CPU holds the base's frozen linear layers: in int8, for faster products, or in the dtype that products are computed in.
 
 In int8 both products with a frozen weight are faster, forward and for the gradient of the input, on a processor that has instructions
-for them (AVX512-VNNI); without, torch computes them thirty times slower than in float32. So the processor is asked: `int8_speed`.
+for them (AVX512-VNNI); without, torch computes them about thirty times slower than in float32. So the processor is asked: `int8_speed`.
 
 Weights are rounded once by output channel, activations and gradients for every product by row (token); sums are int32, everything else
 stays in the model's dtype. With a frozen weight there is no weight gradient, so both products of a layer are int8; SwitchBack
@@ -11,8 +11,7 @@ evaluated and merged on the unrounded base, as a QLoRA adapter is.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import timeit
 from typing import Any
 
 import torch
@@ -70,17 +69,9 @@ def int8_speed(dtype: torch.dtype) -> float:
     left, right = torch.ones(rows, size), torch.ones(size, size)
     int8 = [matrix.to(torch.int8) for matrix in (left, right)]
     other = [matrix.to(dtype) for matrix in (left, right)]
-    return _seconds(lambda: other[0] @ other[1].t()) / _seconds(lambda: torch._int_mm(int8[0], int8[1].t()))
-
-
-def _seconds(product: Callable[[], object], repeats: int = 4) -> float:
-    """The shortest of a few."""
-    found = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        product()
-        found.append(time.perf_counter() - began)
-    return min(found)
+    products = (lambda: other[0] @ other[1].t(), lambda: torch._int_mm(int8[0], int8[1].t()))
+    plain, whole = (min(timeit.repeat(product, number=1, repeat=4)) for product in products)
+    return plain / whole
 
 
 @torch.no_grad()
