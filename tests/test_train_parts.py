@@ -21,7 +21,7 @@ from train.base import add_rows
 from train.budget import lr_factor
 from train.interrupt import SaveOnInterrupt
 from train.layers import compile_layers, decoder_layers, has_compiler
-from train.rows import lengthen_rows, split_rows
+from train.rows import Ordinary, lengthen_rows, ordinary_rows, split_rows
 
 
 def test_upstream_still_needs_the_bias_shim() -> None:
@@ -99,13 +99,24 @@ def model_with_rows() -> torch.nn.Module:
     return get_peft_model(model, LoraConfig(r=2, target_modules="all-linear", trainable_token_indices=[18, 19]))
 
 
-def test_training_starts_with_rows_of_ordinary_length() -> None:
+def test_training_starts_with_rows_as_far_from_the_mean_row_as_others() -> None:
     model = model_with_rows()
     before = model.get_input_embeddings()(torch.tensor([18, 19])).detach().clone()
-    lengthen_rows(model, 3.0)
+    mean = torch.linspace(-1, 1, 16)
+    lengthen_rows(model, Ordinary(mean, 3.0))
     after = model.get_input_embeddings()(torch.tensor([18, 19])).detach()
-    assert after.norm(dim=1).tolist() == pytest.approx([3.0, 3.0])
-    assert torch.cosine_similarity(after, before).tolist() == pytest.approx([1.0, 1.0])
+    assert (after - mean).norm(dim=1).tolist() == pytest.approx([3.0, 3.0])
+    assert torch.cosine_similarity(after - mean, before - mean).tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_a_table_is_described_by_its_mean_row_and_the_distance_from_it() -> None:
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=2, hidden_size=2, intermediate_size=2, num_hidden_layers=1, num_attention_heads=1, tie_word_embeddings=True)
+    )
+    model.get_input_embeddings().weight.data = torch.tensor([[1.0, 5.0], [1.0, -3.0]])
+    mean, distance = ordinary_rows(model)
+    assert mean.tolist() == [1.0, 1.0]
+    assert distance == 4.0
 
 
 def test_rows_get_their_own_learning_rate() -> None:

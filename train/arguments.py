@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,13 @@ class DataArguments:
     max_eval_examples: int = field(default=200, metadata={"help": "Validation transcripts scored for eval_loss."})
     embedding_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the added wire tokens' rows; learning_rate if not set."}
+    )
+    muon: bool = field(
+        default=False,
+        metadata={
+            "help": "Update LoRA's matrices with torch.optim.Muon, everything else with optim. Its momentum is adam_beta1, its updates are "
+            "scaled so that learning_rate means what it means for AdamW; about twice AdamW's did well. Not with FSDP or DeepSpeed."
+        },
     )
     decision_weight: float = field(
         default=1.0,
@@ -101,6 +109,11 @@ def _reconcile(place: str, data_args: DataArguments, training_args: SFTConfig) -
     if data_args.frozen_int8 and training_args.device.type != "cpu":
         raise UserError(place, f"frozen_int8 on {training_args.device.type}", "a CPU", "on a GPU use load_in_4bit (QLoRA), or neither")
     _check_weights(place, data_args, training_args)
+    sharded = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() in ("true", "1")]
+    if data_args.muon and sharded:
+        raise UserError(
+            place, f"muon with {sharded[0]}", "whole matrices on every process", "leave muon out, or use accelerate_configs/ddp.yaml"
+        )
     if not data_args.share_prefixes:
         return
     if training_args.packing or training_args.padding_free:

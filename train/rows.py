@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -18,23 +18,34 @@ def added_rows(base: str) -> list[int]:
     return sorted((read_manifest(Path(base)) or {}).get("added_tokens", {}).values())
 
 
+class Ordinary(NamedTuple):
+    """Of the rows of an input embedding: their `mean`, float32 (hidden,), and their mean `distance` from it."""
+
+    mean: torch.Tensor
+    distance: float
+
+
 @torch.no_grad()
-def mean_row_length(model: PreTrainedModel) -> float:
-    """Mean norm of the rows of the input embedding, before PEFT wraps it."""
+def ordinary_rows(model: PreTrainedModel) -> Ordinary:
+    """What rows are like before PEFT wraps them."""
     embedding: Any = model.get_input_embeddings()
-    return float(embedding.weight.float().norm(dim=1).mean())
+    table = embedding.weight
+    mean = table.mean(dim=0, dtype=torch.float32)
+    return Ordinary(mean, float((table - mean).norm(dim=1).mean()))
 
 
 @torch.no_grad()
-def lengthen_rows(model: torch.nn.Module, length: float) -> None:
-    """Scale the trainable rows to a norm of `length`, that of an ordinary row.
+def lengthen_rows(model: torch.nn.Module, ordinary: Ordinary) -> None:
+    """Move the trainable rows away from the mean row, to the distance that ordinary rows have.
 
-    The base gives an added token the mean of the rows that spelled it. A mean is short, a short row of a tied embedding has a small
-    logit, and in a short run the token then never becomes likely.
+    The base gives an added token the mean of the rows that spelled it. That is near the mean of all rows, so that in a tied embedding its
+    logit stands out nowhere, and in a short run the token never becomes likely. What all rows share is left as it is: a row with more of
+    it is more likely than others at every position, and training would first have to unlearn that.
     """
     for name, rows in model.named_parameters():
         if PARAMETER in name and rows.requires_grad:
-            rows.mul_(length / rows.norm(dim=1, keepdim=True).clamp(min=1e-6))
+            own = rows - ordinary.mean.to(rows.device)
+            rows.copy_(rows + own * (ordinary.distance / own.norm(dim=1, keepdim=True).clamp(min=1e-6) - 1))
 
 
 def split_rows(model: torch.nn.Module, optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -40,18 +40,20 @@ from train.frozen import WORTH, int8_speed, round_frozen, store_frozen
 from train.head import keep_rows_apart
 from train.interrupt import SaveOnInterrupt
 from train.layers import compile_layers
-from train.rows import added_rows, lengthen_rows, mean_row_length, split_rows
+from train.muon import MuonBeside
+from train.rows import added_rows, lengthen_rows, ordinary_rows, split_rows
 from train.shared_prefix import collate
 from train.weights import TokenWeights
 
 
 class Trainer(SFTTrainer):
-    """SFTTrainer with a learning rate of its own for added rows, and one that follows a wall-clock budget."""
+    """SFTTrainer with Muon, a learning rate of its own for added rows, and one that follows a wall-clock budget."""
 
     budget: TimeBudget | None = None
     embedding_learning_rate: float | None = None
     native_bf16 = False  # on a CPU
     share_prefixes = False
+    muon = False
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
         return torch.autocast("cpu", torch.bfloat16) if self.native_bf16 else super().autocast_smart_context_manager(cache_enabled)
@@ -64,9 +66,11 @@ class Trainer(SFTTrainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         optimizer = super().create_optimizer(model)
+        trained: Any = model or self.model
         if self.embedding_learning_rate is not None:
-            trained: Any = model or self.model
             split_rows(trained, optimizer, self.embedding_learning_rate)
+        if self.muon:
+            self.optimizer = optimizer = MuonBeside(trained, optimizer, self.args.adam_beta1)
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
@@ -192,7 +196,7 @@ def build_trainer(
     compat.apply()
     transformers.set_seed(training_args.seed)
     model = load_model(model_args, training_args, data_args)
-    ordinary = mean_row_length(model)
+    ordinary = ordinary_rows(model)
     trainer = Trainer(
         model=model,
         args=training_args,
@@ -209,7 +213,7 @@ def build_trainer(
         trainer.native_bf16 = data_args.native_bf16 and compute_dtype() == torch.bfloat16
     if trainer.native_bf16:
         store_frozen(trainer.model, torch.bfloat16)
-    trainer.share_prefixes = data_args.share_prefixes
+    trainer.share_prefixes, trainer.muon = data_args.share_prefixes, data_args.muon
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
     decision, call, structure = weights = [getattr(data_args, name) for name in WEIGHTS]
     if weights != [1.0, 1.0, 1.0]:

@@ -1,0 +1,47 @@
+"""Muon for LoRA's matrices, beside the optimizer of everything else.
+
+Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon/) steps along the matrix nearest to a matrix's momentum whose singular values
+are all alike. torch's takes matrices alone, and the Trainer takes one optimizer, so this is both in one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+MATRICES = (".lora_A.", ".lora_B.")  # in PEFT's names
+
+
+class MuonBeside(torch.optim.Optimizer):
+    """`other`, but for LoRA's matrices in `model`: torch.optim.Muon takes these over, with the options of their groups.
+
+    A learning rate means what it means for AdamW: updates are scaled to the same mean square (Liu et al. 2025, "Muon is Scalable for LLM
+    Training", section 2.2).
+    """
+
+    def __init__(self, model: torch.nn.Module, other: torch.optim.Optimizer, momentum: float) -> None:
+        matrices = {id(weight) for name, weight in model.named_parameters() if any(part in name for part in MATRICES)}
+        groups: list[dict[str, Any]] = []
+        for group in other.param_groups:
+            for muon in (True, False):
+                weights = [weight for weight in group["params"] if (id(weight) in matrices) == muon]
+                groups += [{**group, "params": weights, "muon": muon}] if weights else []
+        taken = [group for group in groups if group["muon"]]
+        self.parts = {
+            True: torch.optim.Muon([weight for group in taken for weight in group["params"]], adjust_lr_fn="match_rms_adamw"),
+            False: other,
+        }
+        options = {**self.parts[True].defaults, "momentum": momentum}
+        for group in taken:
+            group.update({name: value for name, value in options.items() if name not in ("lr", "weight_decay")})
+        super().__init__(groups, {})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step of each part, on the groups and the state that this one keeps, saves and loads."""
+        assert closure is None
+        for muon, part in self.parts.items():
+            part.state = self.state
+            part.param_groups = [group for group in self.param_groups if group["muon"] == muon]
+            part.step()
