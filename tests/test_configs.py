@@ -54,6 +54,12 @@ def test_trees_and_packing_exclude_each_other() -> None:
         parse_arguments(["--config", str(ROOT / "configs/sft/smoke.yaml"), "--share_prefixes", "true", "--packing", "true"])
 
 
+def test_muon_is_refused_where_matrices_are_sharded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UserError, match="muon with FSDP"):
+        parse_arguments(["--config", str(ROOT / "configs/sft/smoke.yaml"), "--muon", "true"])
+
+
 @pytest.mark.parametrize(
     ("options", "found"),
     [

@@ -59,10 +59,10 @@ class Interrupted(NamedTuple):
     finished: bool
 
 
-def interrupt(folder: Path, *command: str) -> Interrupted:
+def interrupt(folder: Path, *command: str, more: tuple[str, ...] = ()) -> Interrupted:
     """Ctrl-C in a terminal, which reaches every process of the command, at the third step or later."""
     options = ("--config", "configs/sft/smoke.yaml", *paths(folder.parent, folder.name), "--max_length", "20000", "--save_steps", "100000")
-    whole = [sys.executable, *command, "train/sft.py", *options, "--max_steps", "100000"]
+    whole = [sys.executable, *command, "train/sft.py", *options, *more, "--max_steps", "100000"]
     pipes: Any = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(whole, cwd=ROOT, start_new_session=True, **pipes) as process:
         assert process.stderr
@@ -112,13 +112,14 @@ def test_interrupted_training_saves_a_checkpoint(interrupted: Interrupted) -> No
 
 
 def test_two_interrupted_processes_save_one_checkpoint(work: Path) -> None:
-    stopped = interrupt(work / "two", *TWO_PROCESSES)
+    muon = ("--muon", "true")
+    stopped = interrupt(work / "two", *TWO_PROCESSES, more=muon)
     assert stopped.status == 130, stopped.told
     assert "run the same command again to resume" in stopped.told
     assert "Traceback" not in stopped.told
     assert stopped.step >= 3
     assert not stopped.finished
-    launch(*paths(work, "two"), "--max_length", "20000", "--max_steps", str(stopped.step + 1), accelerate="cpu_ddp")
+    launch(*paths(work, "two"), *muon, "--max_length", "20000", "--max_steps", str(stopped.step + 1), accelerate="cpu_ddp")
     assert json.loads((work / "two/manifest.json").read_text())["steps"] == stopped.step + 1
 
 
