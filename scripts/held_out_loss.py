@@ -3,7 +3,7 @@
 For each adapter, over the supervised tokens of the same transcripts: the mean loss in nats of *decision* tokens (the first of an answer),
 of *structure* tokens (those with a brace, bracket or backslash) and of the rest, and the share of answers whose every token is the most
 likely one, which greedy decoding would therefore write. Differences are to the first adapter, with 95 % intervals over transcripts drawn
-anew. Two recipes differ here after minutes of training, when their rates of calls over a hundred cases do not yet. `--json F` keeps it.
+anew: where an interval holds 0 the transcripts do not tell the adapters apart. `--json F` keeps the figures.
 """
 
 from __future__ import annotations
