@@ -27,7 +27,7 @@ from data.tokenizer import load_tokenizer
 from eval.statistics import cluster_interval
 from train.dataset import read_transcripts
 from train.merge import holding_dtype, load_model, load_unmerged
-from train.weights import STRUCTURE
+from train.weights import structural
 
 KINDS = ("decision", "structure", "rest")
 
@@ -51,8 +51,8 @@ Found = dict[str, Values]
 
 
 @torch.inference_mode()
-def measure(model: Any, rows: list[Rendered], structural: torch.Tensor, title: str) -> Found:
-    """Losses in nats by kind of token, and `right`: 1 for an answer that greedy decoding would write. `structural`: bool (vocabulary,)."""
+def measure(model: Any, rows: list[Rendered], of_structure: torch.Tensor, title: str) -> Found:
+    """Losses in nats by kind of token, and `right`: 1 for an answer that greedy decoding would write. `of_structure`: bool (ids,)."""
     found: Found = defaultdict(Values)
     for transcript, row in enumerate(track(rows, description=title)):
         ids = torch.tensor([row.input_ids], device=model.device)
@@ -61,7 +61,7 @@ def measure(model: Any, rows: list[Rendered], structural: torch.Tensor, title: s
             targets = ids[0, start:end]
             answer = logs[start - 1 : end - 1]
             losses = -answer.gather(1, targets[:, None])[:, 0]
-            marked = structural.to(targets.device)[targets[1:]]
+            marked = of_structure.to(targets.device)[targets[1:]]
             found["decision"].add(losses[:1].tolist(), transcript)
             found["structure"].add(losses[1:][marked].tolist(), transcript)
             found["rest"].add(losses[1:][~marked].tolist(), transcript)
@@ -118,13 +118,13 @@ def main() -> int:
         raise UserError("-n", str(args.n), "at least 1", "name how many transcripts to read")
     tokenizer = load_tokenizer(args.adapters[0] if args.adapters else args.model)
     rows = held_out(args.data / "validation.jsonl" if args.data.is_dir() else args.data, args.n, tokenizer)
-    structural = torch.tensor([bool(STRUCTURE & set(tokenizer.decode([token]))) for token in range(len(tokenizer))])
+    of_structure = structural(tokenizer)
     dtype = holding_dtype(args.model)
     results: dict[str, dict[str, dict[str, Any]]] = {}
     first: Found = {}
     for adapter in args.adapters or [None]:
         model = load_unmerged(args.model, Path(adapter), dtype) if adapter else load_model(args.model, dtype)
-        found = measure(model, rows, structural, adapter or args.model)
+        found = measure(model, rows, of_structure, adapter or args.model)
         first = first or found
         results[adapter or args.model] = compare(found, first)
     Console().print(table(results))

@@ -6,7 +6,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from train.muon import MATRICES, MuonBeside
+from train.muon import MATRICES, MuonForLora
 
 
 def adapted() -> torch.nn.Module:
@@ -23,9 +23,9 @@ def trained(model: torch.nn.Module, matrices: bool) -> list[torch.nn.Parameter]:
     ]
 
 
-def beside(model: torch.nn.Module) -> MuonBeside:
+def beside(model: torch.nn.Module) -> MuonForLora:
     other = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=1e-2, weight_decay=0.0)
-    return MuonBeside(model, other, momentum=0.9)
+    return MuonForLora(model, other, momentum=0.9)
 
 
 def backward(model: torch.nn.Module, step: int) -> None:

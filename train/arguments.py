@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from accelerate.utils import parse_flag_from_env
 from trl import ModelConfig, SFTConfig, TrlParser
 
 from data.errors import UserError
@@ -109,7 +109,7 @@ def _reconcile(place: str, data_args: DataArguments, training_args: SFTConfig) -
     if data_args.frozen_int8 and training_args.device.type != "cpu":
         raise UserError(place, f"frozen_int8 on {training_args.device.type}", "a CPU", "on a GPU use load_in_4bit (QLoRA), or neither")
     _check_weights(place, data_args, training_args)
-    sharded = [name for name in ("FSDP", "DEEPSPEED") if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() in ("true", "1")]
+    sharded = [name for name in ("FSDP", "DEEPSPEED") if parse_flag_from_env(f"ACCELERATE_USE_{name}")]
     if data_args.muon and sharded:
         raise UserError(
             place, f"muon with {sharded[0]}", "whole matrices on every process", "leave muon out, or use accelerate_configs/ddp.yaml"

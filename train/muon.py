@@ -13,7 +13,7 @@ import torch
 MATRICES = (".lora_A.", ".lora_B.")  # in PEFT's names
 
 
-class MuonBeside(torch.optim.Optimizer):
+class MuonForLora(torch.optim.Optimizer):
     """`other`, but for LoRA's matrices in `model`: torch.optim.Muon takes these over, with the options of their groups.
 
     A learning rate means what it means for AdamW: updates are scaled to the same mean square (Liu et al. 2025, "Muon is Scalable for LLM
@@ -29,12 +29,14 @@ class MuonBeside(torch.optim.Optimizer):
                 groups += [{**group, "params": weights, "muon": muon}] if weights else []
         taken = [group for group in groups if group["muon"]]
         self.parts = {
-            True: torch.optim.Muon([weight for group in taken for weight in group["params"]], adjust_lr_fn="match_rms_adamw"),
+            True: torch.optim.Muon(
+                [weight for group in taken for weight in group["params"]], momentum=momentum, adjust_lr_fn="match_rms_adamw"
+            ),
             False: other,
         }
-        options = {**self.parts[True].defaults, "momentum": momentum}
+        options = {name: value for name, value in self.parts[True].defaults.items() if name not in ("lr", "weight_decay")}
         for group in taken:
-            group.update({name: value for name, value in options.items() if name not in ("lr", "weight_decay")})
+            group.update(options)
         super().__init__(groups, {})
 
     @torch.no_grad()

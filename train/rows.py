@@ -40,7 +40,7 @@ def lengthen_rows(model: torch.nn.Module, ordinary: Ordinary) -> None:
 
     The base gives an added token the mean of the rows that spelled it. That is near the mean of all rows, so that in a tied embedding its
     logit stands out nowhere, and in a short run the token never becomes likely. What all rows share is left as it is: a row with more of
-    it is more likely than others at every position, and training would first have to unlearn that.
+    it is more likely than others at most positions, and training would first have to unlearn that.
     """
     for name, rows in model.named_parameters():
         if PARAMETER in name and rows.requires_grad:

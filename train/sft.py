@@ -40,7 +40,7 @@ from train.frozen import WORTH, int8_speed, round_frozen, store_frozen
 from train.head import keep_rows_apart
 from train.interrupt import SaveOnInterrupt
 from train.layers import compile_layers
-from train.muon import MuonBeside
+from train.muon import MuonForLora
 from train.rows import added_rows, lengthen_rows, ordinary_rows, split_rows
 from train.shared_prefix import collate
 from train.weights import TokenWeights
@@ -70,7 +70,7 @@ class Trainer(SFTTrainer):
         if self.embedding_learning_rate is not None:
             split_rows(trained, optimizer, self.embedding_learning_rate)
         if self.muon:
-            self.optimizer = optimizer = MuonBeside(trained, optimizer, self.args.adam_beta1)
+            self.optimizer = optimizer = MuonForLora(trained, optimizer, self.args.adam_beta1)
         return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:

@@ -16,6 +16,11 @@ from train.shared_prefix import IGNORED
 STRUCTURE = frozenset("{}[]\\")
 
 
+def structural(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
+    """Which tokens hold a character of `STRUCTURE`: bool (vocabulary,)."""
+    return torch.tensor([bool(STRUCTURE & set(tokenizer.decode([token]))) for token in range(len(tokenizer))])
+
+
 class TokenWeights:
     """The weight of each label: `decision` for the first of an answer, `structure` for one that holds a character of it, 1 for others.
 
@@ -24,10 +29,8 @@ class TokenWeights:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, decision: float, structure: float, call_id: int, call: float = 1.0) -> None:
-        size = len(tokenizer)
-        marked = [bool(STRUCTURE & set(tokenizer.decode([token]))) for token in range(size)]
-        self.of_token = torch.where(torch.tensor(marked), structure, 1.0)
-        self.of_first = torch.where(torch.arange(size) == call_id, decision * call, decision)
+        self.of_token = torch.where(structural(tokenizer), structure, 1.0)
+        self.of_first = torch.where(torch.arange(len(tokenizer)) == call_id, decision * call, decision)
 
     def __call__(self, labels: torch.Tensor) -> torch.Tensor:
         """Weights of labels (rows, n), float32 of that shape; 0 where nothing is supervised."""
