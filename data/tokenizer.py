@@ -11,7 +11,7 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 
 from data.errors import UserError, disk_is_full
 from data.response_schema import response_template
-from data.wire import HERMES, TAGGED, WireFormat, form_of, missing_tokens, single_id
+from data.wire import ESCAPES, HERMES, TAGGED, WireFormat, form_of, missing_tokens, single_id
 
 TEMPLATES = Path(str(resources.files("data"))) / "templates"
 
@@ -111,4 +111,18 @@ def add_wire_tokens(tokenizer: PreTrainedTokenizerBase, wire: WireFormat = HERME
         return {}  # results are never emitted: a model that lacks only their tokens was trained to read their pieces
     pieces = {text: tokenizer.encode(text, add_special_tokens=False) for text in missing}
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in missing])
+    return pieces
+
+
+def add_escapes(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Make each of `ESCAPES` one non-special token that nothing else is joined with.
+
+    A byte-pair vocabulary joins an escape's backslash with what stands before it: a line that ends in `,` becomes `,\\` and `n`, so that
+    a model that copies a file must know for each ending what it becomes. As tokens of their own, escapes leave the rest of a file as it
+    was read. An escape that the vocabulary holds keeps its id. Returns, for each other, the rows from which its embedding is initialised:
+    those that spelled it and that of the character it stands for.
+    """
+    spelled = {text: (text, meant) for text, meant in ESCAPES.items() if single_id(tokenizer, text) is None}
+    pieces = {text: [id_ for part in parts for id_ in tokenizer.encode(part, add_special_tokens=False)] for text, parts in spelled.items()}
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in ESCAPES])
     return pieces

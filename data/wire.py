@@ -61,6 +61,8 @@ HERMES = WireFormat(
 # Qwen3-Coder, Qwen3.5: <function=…> and <parameter=…> between the same tokens
 TAGGED = replace(HERMES, name="tagged_parameters", signature=(*HERMES.signature, "<function=", "<parameter="), body="tagged")
 
+ESCAPES = {r"\n": "\n", r"\"": '"', r"\\": "\\"}  # in a JSON call's body, those that copied text needs most: what each stands for
+
 FORMATS = (TAGGED, HERMES)  # a format whose signature contains another's stands before it
 
 

@@ -36,7 +36,7 @@ def test_a_request_says_each_value_of_its_call(split: Split) -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_what_is_declined_is_not_offered(split: Split) -> None:
     answers = [(row, str(row.messages[-1].content)) for row in rows(split) if not row.calls()]
-    refused = [(row, text) for row, text in answers if "can't" in text or "no tool" in text or "None of my tools" in text]
+    refused = [(row, text) for row, text in answers if "can't" in text or "no tool" in text]
     assert len(refused) > 200
     for row, text in refused:
         said = text.split(";")[0]

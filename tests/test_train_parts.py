@@ -82,7 +82,7 @@ def test_added_rows_are_the_mean_of_their_pieces() -> None:
     model = LlamaForCausalLM(
         LlamaConfig(vocab_size=len(tokenizer) - 1, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
     )
-    text = "</tool_response>"
+    text = r"\\"
     assert tokenizer.convert_tokens_to_ids(text) == len(tokenizer) - 1
     add_rows(model, tokenizer, {text: [5, 6, 7]})
     table = model.get_input_embeddings().weight.detach()

@@ -36,13 +36,14 @@ class Head(torch.nn.Module):
         return SimpleNamespace(log_probs=self.log_probs * mask, label_mask=mask)
 
 
-LABELS = torch.tensor([[IGNORED, 0, 1, 3, 1, IGNORED, 4, 7, 2]])
-WANTED = [0.0, 6.0, 1.0, 2.0, 1.0, 0.0, 4.0, 2.0, 1.0]  # the first answer opens a call
+# The first answer opens a call, the second never does, the third after a token of text.
+LABELS = torch.tensor([[IGNORED, 0, 1, 3, 1, IGNORED, 4, 7, 2, IGNORED, 1, 1, 0, 6]])
+WANTED = [0.0, 6.0, 1.0, 2.0, 1.0, 0.0, 4.0, 0.5, 0.5, 0.0, 4.0, 0.5, 1.0, 2.0]
 
 
 def weights() -> TokenWeights:
     tokenizer: Any = Letters()
-    return TokenWeights(tokenizer, decision=4.0, structure=2.0, call_id=0, call=1.5)
+    return TokenWeights(tokenizer, call_id=0, decision=4.0, call=1.5, structure=2.0, text=0.5)
 
 
 def test_the_first_of_an_answer_and_what_json_is_made_of_weigh_more() -> None:
@@ -50,7 +51,7 @@ def test_the_first_of_an_answer_and_what_json_is_made_of_weigh_more() -> None:
 
 
 def test_the_loss_is_the_weighted_mean_in_training_alone() -> None:
-    log_probs = -torch.arange(1.0, 9.0)[None]
+    log_probs = -torch.arange(1.0, 14.0)[None]
     head = Head(log_probs)
     weights().attach(head)
     count = int((LABELS != IGNORED).sum())
@@ -65,6 +66,6 @@ def test_the_loss_is_the_weighted_mean_in_training_alone() -> None:
 
 
 def test_a_row_without_supervision_stays_finite() -> None:
-    head = Head(torch.zeros(1, 8))
+    head = Head(torch.zeros(1, 13))
     weights().attach(head)
-    assert head(labels=torch.full((1, 9), IGNORED), fused_lm_head=True).log_probs.isfinite().all()
+    assert head(labels=torch.full((1, 14), IGNORED), fused_lm_head=True).log_probs.isfinite().all()

@@ -38,7 +38,15 @@ class DataArguments:
         metadata={"help": "Factor on decision_weight where the first token opens a call: above 1 an unsure model calls more."},
     )
     structure_weight: float = field(
-        default=1.0, metadata={"help": "Weight in the loss of tokens with a brace, bracket or backslash, at which JSON goes wrong."}
+        default=1.0,
+        metadata={"help": "Weight in the loss of a call's tokens with a brace, bracket or backslash, at which JSON goes wrong."},
+    )
+    text_weight: float = field(
+        default=1.0,
+        metadata={
+            "help": "Weight in the loss of text outside calls, after an answer's first token. Below 1 where calls matter most: how a "
+            "refusal is worded cannot be foreseen, and in a short run that takes more of the loss than all calls do."
+        },
     )
     max_minutes: float | None = field(
         default=None,
@@ -79,7 +87,7 @@ class DataArguments:
     )
 
 
-WEIGHTS = ("decision_weight", "call_weight", "structure_weight")
+WEIGHTS = ("decision_weight", "call_weight", "structure_weight", "text_weight")
 Arguments = tuple[DataArguments, SFTConfig, ModelConfig]
 
 

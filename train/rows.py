@@ -1,4 +1,4 @@
-"""The rows of wire tokens that `train.base` added: which they are, how training starts them, and their learning rate."""
+"""The rows of tokens that `train.base` added: which they are, how training starts them, and their learning rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PARAMETER = "trainable_tokens_delta"  # what PEFT calls the rows of `trainable_t
 
 
 def added_rows(base: str) -> list[int]:
-    """Ids of the wire tokens that `train.base` added to a local base; none for a Hub id."""
+    """Ids of the tokens that `train.base` added to a local base; none for a Hub id."""
     return sorted((read_manifest(Path(base)) or {}).get("added_tokens", {}).values())
 
 

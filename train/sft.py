@@ -215,9 +215,9 @@ def build_trainer(
         store_frozen(trainer.model, torch.bfloat16)
     trainer.share_prefixes, trainer.muon = data_args.share_prefixes, data_args.muon
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
-    decision, call, structure = weights = [getattr(data_args, name) for name in WEIGHTS]
-    if weights != [1.0, 1.0, 1.0]:
-        TokenWeights(tokenizer, decision, structure, read_ids(tokenizer).call_open, call).attach(trainer.model)
+    weights = [getattr(data_args, name) for name in WEIGHTS]
+    if set(weights) != {1.0}:
+        TokenWeights(tokenizer, read_ids(tokenizer).call_open, *weights).attach(trainer.model)
     return trainer
 
 

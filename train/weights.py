@@ -22,13 +22,23 @@ def structural(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
 
 
 class TokenWeights:
-    """The weight of each label: `decision` for the first of an answer, `structure` for one that holds a character of it, 1 for others.
+    """The weight of each label: `decision` for the first of an answer, then `text` before a call opens, and in a call `structure` for one
+    that holds a character of it, 1 for others.
 
     A first token that is `call_id` has `call` times `decision`. A model that is unsure then calls where its chance of being right is above
     1 / (1 + call): the share at which both mistakes cost as much (Elkan 2001, The Foundations of Cost-Sensitive Learning).
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, decision: float, structure: float, call_id: int, call: float = 1.0) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        call_id: int,
+        decision: float,
+        call: float = 1.0,
+        structure: float = 1.0,
+        text: float = 1.0,
+    ) -> None:
+        self.call_id, self.text = call_id, text
         self.of_token = torch.where(structural(tokenizer), structure, 1.0)
         self.of_first = torch.where(torch.arange(len(tokenizer)) == call_id, decision * call, decision)
 
@@ -37,9 +47,12 @@ class TokenWeights:
         supervised = labels != IGNORED
         first = supervised.clone()
         first[:, 1:] &= ~supervised[:, :-1]
+        opens = labels == self.call_id
+        calls = opens.cumsum(dim=1)  # up to here, in all answers; `before`: up to the start of this one
+        before = torch.where(first, calls - opens.int(), 0).cummax(dim=1).values
         ids = labels.clamp(min=0)
-        weights = torch.where(first, self.of_first.to(labels.device)[ids], self.of_token.to(labels.device)[ids])
-        return weights * supervised
+        later = torch.where(calls > before, self.of_token.to(labels.device)[ids], self.text)
+        return torch.where(first, self.of_first.to(labels.device)[ids], later) * supervised
 
     def attach(self, model: torch.nn.Module) -> None:
         """In training, make the mean that TRL's fused head takes over tokens a weighted one; evaluation stays as it is."""

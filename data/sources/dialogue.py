@@ -32,13 +32,13 @@ OPENERS = (
 )
 CLOSERS = (" Thanks!", " Thank you.", " Please.", " Cheers.", " That would help a lot.", " I appreciate it.", " Thx", " It's urgent.")
 JOINS = ("Also, ", "And ", "Then ", "After that, ", "Besides that: ", "Second, ", "Oh, and ", "At the same time, ")
-REFUSALS = (
+REFUSALS = (  # all begin alike: the first token says that nothing is called, not which of these is drawn
     "I can't {gist} with the tools I have here.",
     "I can't {gist}: no tool here does that.",
     "I can't {gist}; I can only {other}.",
-    "None of my tools can {gist}.",
+    "I can't {gist} with any of my tools.",
     "I have no tool to {gist}.",
-    "Sorry, I can't {gist} with these tools.",
+    "I can't {gist} with these tools.",
 )
 NESTED_RATE = 0.25
 CAMEL = re.compile(r"[_.](\w)")
