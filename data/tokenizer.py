@@ -122,7 +122,10 @@ def add_escapes(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
     was read. An escape that the vocabulary holds keeps its id. Returns, for each other, the rows from which its embedding is initialised:
     those that spelled it and that of the character it stands for.
     """
-    spelled = {text: (text, meant) for text, meant in ESCAPES.items() if single_id(tokenizer, text) is None}
-    pieces = {text: [id_ for part in parts for id_ in tokenizer.encode(part, add_special_tokens=False)] for text, parts in spelled.items()}
+    pieces = {
+        text: [id_ for part in (text, meant) for id_ in tokenizer.encode(part, add_special_tokens=False)]
+        for text, meant in ESCAPES.items()
+        if single_id(tokenizer, text) is None
+    }
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in ESCAPES])
     return pieces
