@@ -2,11 +2,12 @@
 
 import copy
 
+import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from train.muon import MATRICES, MuonForLora
+from train.muon import MATRICES, Muon, MuonForLora
 
 
 def adapted() -> torch.nn.Module:
@@ -34,7 +35,9 @@ def backward(model: torch.nn.Module, step: int) -> None:
     model(input_ids=ids, labels=ids).loss.backward()
 
 
-def test_each_part_steps_as_it_does_alone() -> None:
+def test_each_part_steps_as_it_does_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also that the step is torch's, with its products in float32."""
+    monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.float)
     model = adapted()
     twin = copy.deepcopy(model)
     optimizer = beside(model)
@@ -49,7 +52,20 @@ def test_each_part_steps_as_it_does_alone() -> None:
     for matrices in (True, False):
         assert len(trained(model, matrices)) == (14 if matrices else 1)
         for weight, expected in zip(trained(model, matrices), trained(twin, matrices), strict=True):
-            assert torch.equal(weight, expected)
+            assert torch.allclose(weight, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_step_is_near_torchs_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    weight, twin = (torch.nn.Parameter(torch.zeros(48, 8)) for _ in range(2))
+    weight.grad = twin.grad = torch.randn(48, 8)
+    options = {"lr": 1e-2, "adjust_lr_fn": "match_rms_adamw"}
+    Muon([weight], **options).step()
+    torch.optim.Muon([twin], **options).step()
+    assert (weight - twin).norm() < 0.02 * twin.norm()
+    singular = torch.linalg.svdvals(weight / (1e-2 * 0.2 * 48**0.5))
+    assert singular.min() > 0.5
+    assert singular.max() < 1.5
 
 
 def test_going_on_from_a_saved_state_is_going_on() -> None:

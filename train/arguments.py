@@ -25,7 +25,7 @@ class DataArguments:
     muon: bool = field(
         default=False,
         metadata={
-            "help": "Update LoRA's matrices with torch.optim.Muon, everything else with optim. Its momentum is adam_beta1, its updates are "
+            "help": "Update LoRA's matrices with Muon, everything else with optim. Its momentum is adam_beta1, its updates are "
             "scaled so that learning_rate means what it means for AdamW; about twice AdamW's did well. Not with FSDP or DeepSpeed."
         },
     )
@@ -62,8 +62,8 @@ class DataArguments:
     frozen_int8: bool = field(
         default=False,
         metadata={
-            "help": "CPU only: compute with the frozen base's linear layers in int8, forward and backward, on a processor where a short "
-            "measurement shows that to be faster; on others they stay as they are."
+            "help": "CPU only: compute with the frozen base's linear layers in int8 (seven bits for what they read, on a processor without "
+            "AVX512-VNNI), forward and backward, where a short measurement shows that to be faster; elsewhere they stay as they are."
         },
     )
     native_bf16: bool = field(

@@ -36,7 +36,7 @@ from train.budget import TimeBudget, lr_factor
 from train.callbacks import evaluation_callback
 from train.dataset import Supervision, columns, read_transcripts, render_all
 from train.even_sampler import EvenSampler
-from train.frozen import WORTH, int8_speed, round_frozen, store_frozen
+from train.frozen import KERNELS, WORTH, fastest_kernel, round_frozen, store_frozen
 from train.head import keep_rows_apart
 from train.interrupt import SaveOnInterrupt
 from train.layers import compile_layers
@@ -106,19 +106,22 @@ def load_model(model_args: ModelConfig, training_args: SFTConfig, data_args: Dat
         device_map={"": PartialState().local_process_index} if quantization else None,
         quantization_config=quantization,
     )
-    if data_args.frozen_int8 and int8_pays(data_args):
-        round_frozen(model)
+    if data_args.frozen_int8 and (kernel := paying_kernel(data_args)):
+        round_frozen(model, kernel)
     return model
 
 
-def int8_pays(data_args: DataArguments) -> bool:
-    """Whether this processor computes faster in int8 than as the config would otherwise have it. All processes do as the first."""
+def paying_kernel(data_args: DataArguments) -> str | None:
+    """The int8 kernel that is faster on this processor than what the config would otherwise have. All processes do as the first."""
     dtype = compute_dtype() if data_args.native_bf16 else torch.float32
-    speed = float(broadcast(torch.tensor(int8_speed(dtype))))
+    names = list(KERNELS)
+    name, speed = fastest_kernel(dtype)
+    index, speed = broadcast(torch.tensor([names.index(name), speed])).tolist()
+    name = names[int(index)]
     if PartialState().is_main_process:
-        verdict = "in int8" if speed >= WORTH else "stay as they are"
+        verdict = f"in int8, {name.replace('_', ' ')} a row" if speed >= WORTH else "stay as they are"
         print(f"products in int8 are {speed:.2g} times as fast as in {dtype} here: frozen layers {verdict}")
-    return speed >= WORTH
+    return name if speed >= WORTH else None
 
 
 def lora_config(model_args: ModelConfig) -> LoraConfig:
