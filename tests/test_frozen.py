@@ -26,8 +26,19 @@ def test_the_base_is_rounded_where_that_is_faster(speed: float, bf16: bool, pays
     assert asked == [torch.bfloat16 if bf16 else torch.float32]
 
 
-@pytest.mark.parametrize(("eight", "there", "chosen"), [(2.0, True, "eight_bits"), (0.03, True, "seven_bits"), (0.03, False, "eight_bits")])
-def test_seven_bits_only_where_eight_are_slow(eight: float, there: bool, chosen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("eight", "capability", "there", "chosen"),
+    [
+        (2.0, "AVX2", True, "eight_bits"),
+        (0.03, "AVX2", True, "seven_bits"),
+        (0.03, "AVX2", False, "eight_bits"),
+        (0.9, "AVX512", True, "eight_bits"),  # with AMX: slower than bfloat16
+    ],
+)
+def test_seven_bits_only_where_eight_are_slow(
+    eight: float, capability: str, there: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     speeds = {"eight_bits": eight, "seven_bits": 1.9}
     monkeypatch.setattr(frozen, "int8_speed", lambda kernel, dtype: speeds[kernel.name])
     monkeypatch.setattr(frozen, "has_seven_bits", lambda: there)

@@ -62,8 +62,8 @@ class DataArguments:
     frozen_int8: bool = field(
         default=False,
         metadata={
-            "help": "CPU only: compute with the frozen base's linear layers in int8 (seven bits for what they read, on a processor without "
-            "AVX512-VNNI), forward and backward, where a short measurement shows that to be faster; elsewhere they stay as they are."
+            "help": "CPU only: compute with the frozen base's linear layers in int8 (seven bits for what they read, on a processor with "
+            "AVX2 alone), forward and backward, where a short measurement shows that to be faster; elsewhere they stay as they are."
         },
     )
     native_bf16: bool = field(

@@ -1,8 +1,8 @@
 """How a CPU holds the base's frozen linear layers: in int8, for faster products, or in the dtype that products are computed in.
 
 In int8 both products with a frozen weight are faster, forward and for the gradient of the input. On a processor that has instructions for
-them (AVX512-VNNI) torch's own product is; without, that one is about thirty times slower than float32, and oneDNN's is about twice as
-fast, but adds two products in 16 bits, so that rows must do with seven. Which of the two pays, if any, is measured: `fastest_kernel`.
+them (AVX512-VNNI) torch's own product is; with AVX2 alone that one is about thirty times slower than float32, and oneDNN's is about
+twice as fast, but adds two products in 16 bits, so that rows must do with seven. Which of the two pays, if any, is measured: `fastest_kernel`.
 
 Weights are rounded once by output channel, activations and gradients for every product by row (token); sums are int32, everything else
 stays in the model's dtype. With a frozen weight there is no weight gradient, so both products of a layer are int8; SwitchBack
@@ -136,7 +136,7 @@ class Int8Linear(nn.Linear):
 
 
 def int8_speed(kernel: Kernel, dtype: torch.dtype) -> float:
-    """How many times as fast as products in `dtype` those of `kernel` are here: a few tenths of a second of measuring."""
+    """How many times as fast as products in `dtype` those of `kernel` are here: two seconds of measuring at most."""
     rows, size = PROBE
     left, right = torch.ones(rows, size), torch.ones(size, size)
     int8 = [matrix.to(torch.int8) for matrix in (left, right)]
@@ -155,10 +155,11 @@ def has_seven_bits() -> bool:
 def fastest_kernel(dtype: torch.dtype) -> tuple[str, float]:
     """The name of the kernel to round for, and how many times as fast as products in `dtype` it is here.
 
-    Eight bits where the processor has instructions for them, since seven are less exact; seven where it has not and torch has oneDNN.
+    Eight bits where the processor has instructions for them, since seven are less exact; seven where it has AVX2 and no more. Other
+    processors have not been measured, nor has what seven bits do beside AMX's bfloat16.
     """
     speed = int8_speed(KERNELS["eight_bits"], dtype)
-    if speed >= 1 or not has_seven_bits():
+    if speed >= 1 or torch.backends.cpu.get_cpu_capability() != "AVX2" or not has_seven_bits():
         return "eight_bits", speed
     return "seven_bits", int8_speed(KERNELS["seven_bits"], dtype)
 
