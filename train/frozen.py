@@ -2,7 +2,8 @@
 
 In int8 both products with a frozen weight are faster, forward and for the gradient of the input. On a processor that has instructions for
 them (AVX512-VNNI) torch's own product is; with AVX2 alone that one is about thirty times slower than float32, and oneDNN's is about
-twice as fast, but adds two products in 16 bits, so that rows must do with seven. Which of the two pays, if any, is measured: `fastest_kernel`.
+twice as fast, but adds two products in 16 bits, so that rows must do with seven. Which of the two pays, if any, is measured:
+`fastest_kernel`.
 
 Weights are rounded once by output channel, activations and gradients for every product by row (token); sums are int32, everything else
 stays in the model's dtype. With a frozen weight there is no weight gradient, so both products of a layer are int8; SwitchBack
