@@ -62,6 +62,7 @@ _packed: list[tuple[Packed, Packed]] = []  # of both products, for the life of t
 
 
 def pack(weight: torch.Tensor) -> torch.Tensor:
+    """Pack a weight int8 (out, in) for both products; returns its place in `_packed`, int64 ()."""
     both = []
     for matrix in (weight, weight.t()):
         size = matrix.shape[0]
@@ -73,6 +74,7 @@ def pack(weight: torch.Tensor) -> torch.Tensor:
 
 @torch.library.custom_op("smollora::seven_bits", mutates_args=())
 def seven_bits(rows: torch.Tensor, weight: torch.Tensor, key: torch.Tensor, back: bool) -> torch.Tensor:
+    """`weight` only tells a compiler the shape; what is multiplied is what `pack` made of it."""
     packed = _packed[int(key)][back]
     unsigned = rows.view(torch.uint8) + (HALF + 1)  # from two's complement: 1 to 127
     product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
