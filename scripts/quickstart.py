@@ -35,7 +35,7 @@ WHOLE_SECONDS = 29 * 60  # of everything: training gets what the other stages le
 ADAPTER_TO_BASE = 3.4  # how much longer the adapter's evaluation takes than the base's, which is on fewer cases: 2.5 to 3.4 measured
 OTHER_SECONDS = 40  # before and after the training loop itself, export, comparison: this,
 OTHER_TO_BASE = 0.85  # and as much of the base's evaluation: 52 to 90 s measured where that took 64, and 164 where it took 160
-PROCESSES = 2  # of the trainer; more would take more trees a step, and so fewer steps
+LAUNCH = "accelerate_configs/cpu_ddp.yaml"  # two processes; more would take more trees a step, and so fewer steps
 MINUTES = (6.0, 24.0)  # of training, at least and at most
 NOMINAL_MINUTES = 14.0
 USUAL_STEPS = 224  # in the nominal minutes, of two trees each, entry 42 of docs/experiments.md
@@ -193,11 +193,12 @@ class Quickstart:
 
 
 def trainer() -> list[str]:
-    """The trainer's command: two processes that share the cores, each with trees of its own, or one where there is one core."""
-    if cores() == 1:
+    """The trainer's command: processes that share the cores, each with trees of its own, or one where the cores are fewer."""
+    processes = yaml.safe_load((ROOT / LAUNCH).read_text())["num_processes"]
+    if cores() < processes:
         return [sys.executable, "train/sft.py"]
-    threads = f"OMP_NUM_THREADS={cores() // PROCESSES}"
-    launcher = ["-m", "train.launch", "--config_file", "accelerate_configs/cpu_ddp.yaml", "--main_process_port", "0"]
+    threads = f"OMP_NUM_THREADS={cores() // processes}"
+    launcher = ["-m", "train.launch", "--config_file", LAUNCH, "--main_process_port", "0"]
     return ["env", threads, sys.executable, *launcher, "train/sft.py"]
 
 
