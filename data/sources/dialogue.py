@@ -91,6 +91,7 @@ class Composer:
         self.tools = [tool for _, tool in mine]
         self.domain_of = {tool.name: domain for domain, tool in mine}
         self.nested_tools = [tool for tool in self.tools if any(parameter.is_nested for parameter in tool.parameters.values())]
+        self.listed_tools = [tool for tool in self.tools if any(parameter.is_flat_list for parameter in tool.parameters.values())]
         self._other_tools: dict[str, tuple[list[CatalogTool], list[CatalogTool]]] = {}
         self.chat_pairs = [pair for pair in load_chat() if split_of(pair["user"]) == split]
         self.unserved_requests = [entry for entry in load_unserved() if split_of(entry["request"]) == split]

@@ -1,6 +1,6 @@
 """What people say when they want code or settings stored, or code explained: phrasings for `data/sources/filetools.py`.
 
-`{where}` is a path or a name, `{what}` the content, `{symbol}` what the code defines.
+`{where}` is a path or a name, `{what}` the content, `{symbol}` what the code defines, `{path}` a dotted path into settings.
 """
 
 TEXT_REQUESTS = (
@@ -49,6 +49,39 @@ CONFIG_REQUESTS = (
     "{where} needs to look like this:\n{what}",
     "{what}\n\n{where} runs with these from today.",
 )
+WHOLE_REQUESTS = (  # of settings pasted before them
+    "Save all of it as {where}.",
+    "Please store that under {where}.",
+    "That is {where} from now on, keep it.",
+    "{where} gets exactly these settings.",
+    "Write the whole of it to {where}.",
+    "Everything above goes to {where}, unchanged.",
+    "Make this the configuration {where}.",
+    "I want this kept as {where}, every level of it.",
+    "Put it into {where} as it stands.",
+    "Could you store it as {where}?",
+    "It all belongs to {where}. Save it.",
+)
+PART_REQUESTS = (
+    "Save only {path}, as {where}.",
+    "Store the section {path} under {where}, nothing else.",
+    "Of this I just want {path} kept as {where}.",
+    "{where} gets what stands under {path}.",
+    "Take {path} out of it and save that as {where}.",
+    "Put the part at {path} into {where}.",
+    "Only {path} is for {where}. Store it.",
+    "Write {path} to {where}; leave out the rest.",
+    "Make {path} the configuration {where}.",
+)
+VALUE_QUESTIONS = {
+    "What is {path} set to?": "`{path}` is {value}.",
+    "Which value does {path} have here?": "`{path}` has the value {value}.",
+    "What does it say for {path}?": "It says {value} for `{path}`.",
+    "Just tell me {path}.": "`{path}` is {value}.",
+    "I only need to know {path}, don't store anything.": "`{path}` is {value}; I stored nothing.",
+    "Can you look up {path} in there?": "`{path}` is {value} there.",
+    "Read out {path} for me.": "{value} is what `{path}` says.",
+}
 QUESTIONS = {
     "What does this code do?\n\n{what}": "It defines `{symbol}`; I can explain any part of it in more detail.",
     "Can you explain this to me?\n{what}": "This is the definition of `{symbol}`. Tell me which lines are unclear.",

@@ -155,7 +155,7 @@ def _tool(composer: Composer, tools: tuple[FileTool, ...]) -> FileTool:
     return composer.rng.choice([tool for tool in tools if tool.split == composer.split])
 
 
-def _phrase(composer: Composer, phrases: Sequence[str]) -> str:
+def phrase(composer: Composer, phrases: Sequence[str]) -> str:
     return composer.rng.choice([phrase for phrase in phrases if split_of(phrase) == composer.split])
 
 
@@ -169,18 +169,18 @@ def _store(composer: Composer, tool: FileTool, template: str, where: str, what: 
 
 
 def _store_code(composer: Composer, tool: FileTool, piece: Piece) -> Exchange:
-    phrase, where = _phrase(composer, TEXT_REQUESTS), _where(piece, composer.rng)
-    return _store(composer, tool, phrase, where, piece.text, _quoted(piece.text, composer.rng))
+    template, where = phrase(composer, TEXT_REQUESTS), _where(piece, composer.rng)
+    return _store(composer, tool, template, where, piece.text, _quoted(piece.text, composer.rng))
 
 
 def _store_config(composer: Composer, tool: FileTool, depth: int) -> Exchange:
     config = nested_config(composer.rng, depth)
     where = composer.rng.choice(CONFIG_NAMES)
-    return _store(composer, tool, _phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, composer.rng))
+    return _store(composer, tool, phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, composer.rng))
 
 
 def _ask_about(composer: Composer, lines: int) -> Exchange:
-    question = _phrase(composer, list(QUESTIONS))
+    question = phrase(composer, list(QUESTIONS))
     piece = _piece(composer, lines)
     symbol = piece.text.split("(")[0].split(":")[0].split()[-1]
     return Exchange(question.format(what=_quoted(piece.text, composer.rng)), answer=QUESTIONS[question].format(symbol=symbol))
@@ -209,7 +209,7 @@ def long_file(composer: Composer) -> tuple[list[Json], list[Json]]:
     tool, rng = _tool(composer, TEXT_TOOLS), composer.rng
     module = rng.choice(modules_of(composer.split))
     text, where = excerpt(module, rng.randint(*LONG_LINES), rng).text, _path(module.file.removesuffix(".py"), rng)
-    return _single(composer, tool, "string", _store(composer, tool, _phrase(composer, TEXT_REQUESTS), where, text, _quoted(text, rng)))
+    return _single(composer, tool, "string", _store(composer, tool, phrase(composer, TEXT_REQUESTS), where, text, _quoted(text, rng)))
 
 
 def deep_config(composer: Composer) -> tuple[list[Json], list[Json]]:
@@ -258,7 +258,7 @@ def small_exchange(composer: Composer, pair: tuple[FileTool, FileTool]) -> list[
         settings = compact_config if rng.random() < 0.5 else nested_config
         where, config = rng.choice(CONFIG_NAMES), settings(rng, rng.randint(*SMALL_DEPTH))
         spelled = spell_config(config, rng, SMALL_SPELLINGS)
-        return _store(composer, config_tool, _phrase(composer, CONFIG_REQUESTS), where, config, spelled).messages(config_tool, "call_0")
+        return _store(composer, config_tool, phrase(composer, CONFIG_REQUESTS), where, config, spelled).messages(config_tool, "call_0")
     return _ask_about(composer, 8).messages(text_tool, "call_0")
 
 

@@ -45,6 +45,7 @@ REQUESTS = (
     "Time to {verb} the {thing}; {what}.",
     "Would you {verb} {a_thing}, {what}?",
 )
+LISTED_RATE = 0.15  # of groups: a list of them
 DOTTED_RATE = 0.5  # of lists: paths as `group.field`, the others in words
 AS_PROSE = ("{key} {value}", "{key}: {value}", "{key} is {value}", "{key} = {value}")
 
@@ -86,6 +87,10 @@ FIELDS: dict[str, Kind] = {
     "urgent": Kind(TRUTH, [True, False]),
     "tags": Kind({"type": "array", "items": TEXT}, {"list": ["cold", "fragile", "vip", "export", "paper"], "min": 1, "max": 3}),
     "codes": Kind({"type": "array", "items": WHOLE}, {"list": "int 1 99", "min": 1, "max": 3}),
+    "offsets": Kind({"type": "array", "items": WHOLE}, {"list": "int -40 40", "min": 2, "max": 5}),
+    "readings": Kind({"type": "array", "items": DECIMAL}, {"list": "float -9 90 1", "min": 2, "max": 6}),
+    "stops": Kind({"type": "array", "items": TEXT}, {"list": "city", "min": 1, "max": 4}),
+    "attendees": Kind({"type": "array", "items": TEXT}, {"list": "person", "min": 1, "max": 4}),
 }
 
 
@@ -138,7 +143,7 @@ def form(composer: Composer) -> Form:
     groups = {
         group: tuple(rng.sample(sorted(FIELDS), rng.choice([1, 2, 2, 3]))) for group in rng.sample(GROUPS, rng.choice([1, 1, 2, 2, 3]))
     }
-    listed = frozenset(group for group in groups if rng.random() < 0.25)
+    listed = frozenset(group for group in groups if rng.random() < LISTED_RATE)
     everything = [*fields, *groups]
     return Form(verb, thing, name, fields, groups, listed, frozenset(rng.sample(everything, rng.randint(1, len(everything)))))
 
@@ -162,7 +167,8 @@ def _arguments(one: Form, rng: random.Random) -> Json:
 
 def _said(value: Any) -> str:
     if isinstance(value, list):
-        return " and ".join(map(_said, value))
+        *before, last = map(_said, value)
+        return f"{', '.join(before)} and {last}" if before else last
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 

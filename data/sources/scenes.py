@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from data.sources import facets, filetools, forms
+from data.sources import facets, filetools, forms, settings
 from data.sources.messages import assistant, user
 from data.sources.synthetic import compose_request
 from data.transcript import Json
@@ -23,14 +23,20 @@ Exchanges = list[list[Json]]
 # Shares of a scene's requests; what they leave is small talk
 SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.5, 0.08, 0.3, 0.05, 0.05
 TOOL_COUNTS = {1: 8, 2: 4, 3: 3, 4: 1}
-NESTED_RATE = 0.5  # of scenes about a tool with nested arguments
+NESTED_RATE, LISTED_RATE = 0.4, 0.2  # of scenes about a tool with nested arguments, and with a list of numbers or texts
 REQUESTS = (8, 12)
+THIRD_RATE = 0.6  # of file scenes: a tool of the catalogue beside those that store
 NEAR_RATE = 0.6  # of declined requests: for a tool of the same domain as one that is offered
 
 
 def _offer(composer: Composer) -> list[Offered]:
     count = composer.rng.choices(list(TOOL_COUNTS), list(TOOL_COUNTS.values()))[0]
-    focus = composer.rng.choice(composer.nested_tools if composer.rng.random() < NESTED_RATE else composer.tools)
+    about, what = composer.tools, composer.rng.random()
+    if what < NESTED_RATE:
+        about = composer.nested_tools
+    elif what - NESTED_RATE < LISTED_RATE:
+        about = composer.listed_tools
+    focus = composer.rng.choice(about)
     return composer.offer([focus, *composer.distractors(focus, min(count, composer.max_tools) - 1)])
 
 
@@ -77,7 +83,7 @@ def file_scene(composer: Composer) -> tuple[list[Json], list[str], Exchanges]:
     rng = composer.rng
     schemas, pair = filetools.offer_pair(composer)
     names = [tool.name for tool in pair]
-    third = composer.offer([composer.focus()]) if rng.random() < 0.4 else []
+    third = composer.offer([composer.focus()]) if rng.random() < THIRD_RATE else []
     exchanges: Exchanges = []
     for _ in range(rng.randint(7, 10)):
         messages: list[Json] = []
@@ -105,4 +111,5 @@ KINDS: dict[str, Callable[[Composer], tuple[list[Json], list[str], Exchanges]]] 
     "file_scene": file_scene,
     "form_scene": forms.form_scene,
     "facet_scene": facets.facet_scene,
+    "settings_scene": settings.settings_scene,
 }

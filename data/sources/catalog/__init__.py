@@ -65,6 +65,11 @@ class Parameter(BaseModel):
         """Whether a value holds an object."""
         return self.type == "object" or bool(self.items and self.items.is_nested)
 
+    @property
+    def is_flat_list(self) -> bool:
+        """Whether a value is a list of numbers, texts or truths."""
+        return self.items is not None and not self.items.is_nested
+
     def schema_dict(self) -> dict[str, Any]:
         """The JSON Schema that a model sees, without the sampling keys."""
         hidden = {"sample", "say", "optional", "count", "each", "properties", "items"}
