@@ -11,7 +11,7 @@ from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 
 from data.errors import UserError, disk_is_full
 from data.response_schema import response_template
-from data.wire import ESCAPES, HERMES, TAGGED, WireFormat, form_of, missing_tokens, single_id
+from data.wire import BRACKETS, ESCAPES, HERMES, TAGGED, WireFormat, form_of, missing_tokens, single_id
 
 TEMPLATES = Path(str(resources.files("data"))) / "templates"
 
@@ -114,18 +114,20 @@ def add_wire_tokens(tokenizer: PreTrainedTokenizerBase, wire: WireFormat = HERME
     return pieces
 
 
-def add_escapes(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
-    """Make each of `ESCAPES` one non-special token that nothing else is joined with.
+def add_json_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Make each of `ESCAPES` and `BRACKETS` one non-special token that nothing else is joined with.
 
     A byte-pair vocabulary joins an escape's backslash with what stands before it: a line that ends in `,` becomes `,\\` and `n`, so that
-    a model that copies a file must know for each ending what it becomes. As tokens of their own, escapes leave the rest of a file as it
-    was read. An escape that the vocabulary holds keeps its id. Returns, for each other, the rows from which its embedding is initialised:
-    those that spelled it and that of the character it stands for.
+    a model that copies a file must know for each ending what it becomes. It joins brackets with each other and with quotation marks:
+    settings that are read one bracket a line must be written as `"}}` and `}}}`, however many there are. As tokens of their own, both
+    leave what is copied as it was read. One that the vocabulary holds keeps its id. Returns, for each other, the rows from which its
+    embedding is initialised: those that spelled it and, for an escape, that of the character it stands for.
     """
+    meant, held = dict.fromkeys(BRACKETS, "") | ESCAPES, tokenizer.get_vocab()
     pieces = {
-        text: [id_ for part in (text, meant) for id_ in tokenizer.encode(part, add_special_tokens=False)]
-        for text, meant in ESCAPES.items()
-        if single_id(tokenizer, text) is None
+        text: [id_ for part in (text, meaning) for id_ in tokenizer.encode(part, add_special_tokens=False)]
+        for text, meaning in meant.items()
+        if text not in held
     }
-    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in ESCAPES])
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in meant])
     return pieces

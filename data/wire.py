@@ -62,6 +62,7 @@ HERMES = WireFormat(
 TAGGED = replace(HERMES, name="tagged_parameters", signature=(*HERMES.signature, "<function=", "<parameter="), body="tagged")
 
 ESCAPES = {r"\n": "\n", r"\"": '"', r"\\": "\\"}  # in a JSON call's body, those that copied text needs most: what each stands for
+BRACKETS = ("{", " {", "}", "[", " [", "]")  # there too: how many close at an end is told one by one
 
 FORMATS = (TAGGED, HERMES)  # a format whose signature contains another's stands before it
 

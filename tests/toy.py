@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from data.tokenizer import TEMPLATES, add_escapes, attach_template, family_of, template_path
+from data.tokenizer import TEMPLATES, add_json_tokens, attach_template, family_of, template_path
 from data.wire import HERMES
 
 # White-space merges, as every real vocabulary has them: text that starts with a line break would fuse with the header's own.
@@ -37,7 +37,7 @@ def toy_tokenizer(thinking: bool = True, calls: bool = True, family: str = "") -
     tokens = [text for text in TOKENS[family] if calls or text in REASONING]
     bare = bare_tokenizer(f"toy-{family}", tokens, (TEMPLATES / family / "upstream.jinja").read_text())
     if family == "smollm2" and calls:
-        add_escapes(bare)
+        add_json_tokens(bare)
     attach_template(bare, template_path(family_of(bare)))
     return bare
 

@@ -1,8 +1,8 @@
 """Prepare a base model for tool calls: `python -m train.base --name embedded:smollm2-135m --out outputs/base/smollm2-135m`
 
 A base whose tokenizer holds every wire token as one id (SmolLM3) keeps its vocabulary; any other gets the missing tokens as single
-non-special ids, with embedding rows initialised to the mean of the rows that spelled the token before, and with them the escapes of
-JSON's strings that a copied file needs most (`--no-escapes` leaves these out). Our chat template and response template are attached, and
+non-special ids, with embedding rows initialised to the mean of the rows that spelled the token before, and with them JSON's brackets and
+the escapes that a copied file needs most (`--no-json-tokens` leaves these out). Our chat template and response template are attached, and
 `manifest.json` records sha256 of template, tokenizer and weights.
 """
 
@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel, PreT
 
 from data.errors import UserError, reported
 from data.manifest import sha256_file, sha256_text, write_json, write_manifest
-from data.tokenizer import add_escapes, add_wire_tokens, attach_template, family_of, load_tokenizer, template_path
+from data.tokenizer import add_json_tokens, add_wire_tokens, attach_template, family_of, load_tokenizer, template_path
 from data.wire import read_ids
 from train.serve_config import serve_config, thinks
 
@@ -82,12 +82,12 @@ def add_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pieces:
                 weight[tokenizer.convert_tokens_to_ids(text)] = weight[ids].float().mean(dim=0).to(weight.dtype)
 
 
-def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype, escapes: bool = True) -> dict[str, Any]:
+def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype, json_tokens: bool = True) -> dict[str, Any]:
     """Load, add what is missing, attach the templates, save for training, measuring and serving; returns the manifest's fields."""
     model, tokenizer = load_base(name, dtype)
     pieces = add_wire_tokens(tokenizer)
-    if pieces and escapes:
-        pieces |= add_escapes(tokenizer)
+    if pieces and json_tokens:
+        pieces |= add_json_tokens(tokenizer)
     template = template or template_path(family_of(tokenizer))
     attach_template(tokenizer, template)
     add_rows(model, tokenizer, pieces)
@@ -118,13 +118,13 @@ def main() -> int:
     parser.add_argument("--template", type=Path, help="a chat template of your own instead of ours")
     parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float16", "float32"], help="of the saved weights")
     parser.add_argument(
-        "--escapes",
+        "--json-tokens",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help=r"where wire tokens are added, also make \n, \" and \\ tokens of their own, so that a copied file keeps its other tokens",
+        help=r"where wire tokens are added, also make \n, \", \\ and brackets tokens of their own, so that a copy keeps its other tokens",
     )
     args = parser.parse_args()
-    fields = prepare(args.name, args.out, args.template, getattr(torch, args.dtype), args.escapes)
+    fields = prepare(args.name, args.out, args.template, getattr(torch, args.dtype), args.json_tokens)
     write_manifest(args.out, "base", **fields)
     added = ", ".join(f"{text}={id_}" for text, id_ in fields["added_tokens"].items()) or "none: all wire tokens are single ids already"
     Console().print(f"base {args.name} → {args.out}  {fields['parameters'] / 1e6:.1f}M parameters; tokens added: {added}", markup=False)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from data.tokenizer import add_escapes, load_tokenizer
+from data.tokenizer import add_json_tokens, load_tokenizer
 from data.wire import ESCAPES, single_id
 from tests.toy import toy_tokenizer
 
@@ -34,7 +34,7 @@ def test_an_escape_is_not_joined_with_what_stands_before_it() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
     spelled = json.dumps("a,\nb")
     assert pieces(tokenizer, spelled) == ['"', "a", ",\\", "n", "b", '"']
-    add_escapes(tokenizer)
+    add_json_tokens(tokenizer)
     assert pieces(tokenizer, spelled) == ['"', "a", ",", "\\n", "b", '"']
 
 
@@ -42,15 +42,15 @@ def test_an_escape_of_the_vocabulary_keeps_its_id_and_its_row() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
     held = single_id(tokenizer, r"\"")
     assert held is not None
-    assert set(add_escapes(tokenizer)) == {r"\n", r"\\"}
+    assert set(add_json_tokens(tokenizer)) == {r"\n", r"\\"}
     assert single_id(tokenizer, r"\"") == held
-    assert add_escapes(tokenizer) == {}
+    assert add_json_tokens(tokenizer) == {}
 
 
 def test_rows_start_from_the_spelling_and_the_character() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
     [backslash, letter, line] = (tokenizer.encode(text, add_special_tokens=False)[0] for text in ("\\", "n", "\n"))
-    assert add_escapes(tokenizer)["\\n"] == [backslash, letter, line]
+    assert add_json_tokens(tokenizer)["\\n"] == [backslash, letter, line]
 
 
 @pytest.mark.parametrize("file", ['print("a,\\n")\n', 'a["b"]\n\n    \\d'])
