@@ -1,4 +1,4 @@
-"""JSON's escapes as tokens of their own: a copied file keeps the tokens that it was read as."""
+"""JSON's escapes and brackets as tokens of their own: copied files and settings keep the tokens that they were read as."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from data.tokenizer import add_json_tokens, load_tokenizer
-from data.wire import ESCAPES, single_id
+from data.wire import BRACKETS, ESCAPES, single_id
 from tests.toy import toy_tokenizer
 
+SETTINGS = st.recursive(
+    st.sampled_from([1, 2.5, True, None, "the", ""]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=12,
+)
 FILES = st.text(st.sampled_from("ab ,.()[]{}'\"\\n\n\t"), max_size=40)  # "n": a backslash before it is no line break
 
 
@@ -30,6 +35,23 @@ def test_each_escape_is_one_token_and_none_else_holds_one(file: str) -> None:
     assert [ESCAPES[piece] for piece in found if piece in ESCAPES] == [letter for letter in file if letter in ESCAPES.values()]
 
 
+@given(SETTINGS)
+def test_settings_have_the_tokens_that_they_have_on_lines_of_their_own(settings: object) -> None:
+    tokenizer = toy_tokenizer(thinking=False)
+    compact, lines = ([piece.strip() for piece in pieces(tokenizer, json.dumps(settings, indent=indent))] for indent in (None, 2))
+    assert [piece for piece in compact if piece] == [piece for piece in lines if piece]
+
+
+def test_brackets_are_not_joined_with_each_other_nor_with_quotation_marks() -> None:
+    tokenizer = toy_tokenizer(thinking=False, calls=False)
+    spelled = json.dumps({"a": {"the": [{}, "b"]}})
+    add_json_tokens(tokenizer)
+    found = pieces(tokenizer, spelled)
+    assert "".join(found) == spelled
+    assert not any(set(piece) & set("{}[]") for piece in found if piece not in BRACKETS)
+    assert [piece for piece in found if piece in BRACKETS] == ["{", " {", " [", "{", "}", "]", "}", "}"]
+
+
 def test_an_escape_is_not_joined_with_what_stands_before_it() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
     spelled = json.dumps("a,\nb")
@@ -42,7 +64,7 @@ def test_an_escape_of_the_vocabulary_keeps_its_id_and_its_row() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
     held = single_id(tokenizer, r"\"")
     assert held is not None
-    assert set(add_json_tokens(tokenizer)) == {r"\n", r"\\"}
+    assert set(add_json_tokens(tokenizer)) == {r"\n", r"\\", " {", " ["}
     assert single_id(tokenizer, r"\"") == held
     assert add_json_tokens(tokenizer) == {}
 
