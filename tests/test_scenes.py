@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator
 from itertools import groupby
 
 import pytest
@@ -57,6 +58,20 @@ def test_without_a_third_tool_no_argument_of_one_is_asked_for(split: Split) -> N
         for row in rows:
             if len(row.tools) == 2:
                 assert not any(str(row.messages[-1].content).startswith(question) for question in questions if question)
+
+
+def lists(value: object) -> Iterator[list[object]]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, list) and value:
+        yield value
+    for one in inner:
+        yield from lists(one)
+
+
+def test_lists_are_not_mostly_of_objects(split: Split) -> None:
+    calls = [call for rows in scenes(split, "scene", 100) for row in rows for call in row.calls()]
+    kinds = Counter(isinstance(found[0], dict) for call in calls for found in lists(call.arguments))
+    assert kinds[False] > 0.6 * kinds[True]
 
 
 def stored_code(split: Split) -> list[str]:
