@@ -94,7 +94,7 @@ def adapter(work: Path, interrupted: Interrupted) -> Path:
 def test_base_gets_the_missing_tokens(work: Path) -> None:
     manifest = json.loads((work / "base/manifest.json").read_text())
     added = manifest["added_tokens"]
-    assert set(added) == {"<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", r"\n", r"\\"}
+    assert set(added) == {"<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", r"\n", r"\\", " {", " ["}
     assert len(set(added.values())) == len(added)
     assert "--tool-call-parser" in json.loads((work / "base/serve.json").read_text())["arguments"]
 
