@@ -9,8 +9,8 @@ from itertools import groupby
 import pytest
 
 from data.sources.dialogue import generate
-from data.sources.payloads import depth_of
-from data.sources.settings import leaves, sections
+from data.sources.payloads import depth_of, leaves
+from data.sources.settings import sections
 from data.split import Split
 from data.transcript import Transcript
 

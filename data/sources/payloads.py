@@ -202,19 +202,22 @@ def depth_of(value: Any) -> int:
     return 1 + max((depth_of(item) for item in value.values()), default=0) if isinstance(value, dict) else 0
 
 
-def _dotted(config: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def leaves(config: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every value that is no section, and the dotted path to it, from top to bottom."""
     for key, value in config.items():
         if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
+            yield from leaves(value, (*path, key))
         else:
-            yield f"{prefix}{key} = {json.dumps(value)}"
+            yield ".".join((*path, key)), value
 
 
 def spell_config(config: dict[str, Any], rng: random.Random, spellings: Sequence[str] = ("json", "json", "yaml", "dotted")) -> str:
-    """The settings as a person would paste them: JSON, YAML or dotted keys, whichever of `spellings` is drawn."""
+    """The settings as a person would paste them: JSON, JSON on lines, YAML or dotted keys, whichever of `spellings` is drawn."""
     how = rng.choice(spellings)
+    if how == "lines":
+        return json.dumps(config, indent=2)
     if how == "json":
         return json.dumps(config, indent=2 if rng.random() < 0.5 else None)
     if how == "yaml":
         return yaml.safe_dump(config, sort_keys=False).rstrip()
-    return "\n".join(_dotted(config))
+    return "\n".join(f"{path} = {json.dumps(value)}" for path, value in leaves(config))

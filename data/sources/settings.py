@@ -7,16 +7,13 @@ place where it stands, and its end is another one than that of the whole. All re
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from data.sources import filetools
 from data.sources.file_phrases import CONFIG_NAMES, PART_REQUESTS, VALUE_QUESTIONS, WHOLE_REQUESTS
 from data.sources.messages import assistant, user
-from data.sources.payloads import nested_config, spell_config
+from data.sources.payloads import leaves, nested_config, spell_config
 from data.transcript import Json
 
 if TYPE_CHECKING:
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 DEPTH = (4, 7)
 PARTS = (2, 3)  # stored of one paste
 QUESTION_RATE = 0.5  # of pastes: one value is asked for, and nothing is to be stored
-INDENTED_RATE, YAML_RATE = 0.6, 0.2  # of pastes; the others as `spell_config` draws them
+SPELLINGS = ("lines",) * 12 + ("json",) * 2 + ("yaml",) * 5 + ("dotted",)
 
 
 def sections(config: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Json]]:
@@ -36,30 +33,13 @@ def sections(config: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Js
             yield from sections(value, (*path, key))
 
 
-def leaves(config: Json) -> Iterator[tuple[str, Any]]:
-    """Every value that is no section, and the dotted path to it."""
-    for path, section in [("", config), *sections(config)]:
-        for key, value in section.items():
-            if not isinstance(value, dict):
-                yield f"{path}.{key}".lstrip("."), value
-
-
-def _paste(config: Json, rng: random.Random) -> str:
-    how = rng.random()
-    if how < INDENTED_RATE:
-        return json.dumps(config, indent=2)
-    if how - INDENTED_RATE < YAML_RATE:
-        return str(yaml.safe_dump(config, sort_keys=False)).rstrip()
-    return spell_config(config, rng)
-
-
 def settings_scene(composer: Composer) -> tuple[list[Json], list[str], list[list[Json]]]:
     """One configuration tool, at times a text tool beside it, and requests that all begin with the same paste."""
     rng = composer.rng
     schemas, (text_tool, tool) = filetools.offer_pair(composer)
     tools, names = (schemas, [text_tool.name, tool.name]) if rng.random() < 0.3 else ([tool.schema("object")], [tool.name])
     config = nested_config(rng, rng.randint(*DEPTH))
-    paste = _paste(config, rng)
+    paste = spell_config(config, rng, SPELLINGS)
 
     def stored(phrase: str, what: Json, **words: str) -> list[Json]:
         where = rng.choice(CONFIG_NAMES)
