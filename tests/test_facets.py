@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from data.contamination import bfcl_folder, bfcl_protected, normalised
-from data.sources.facets import load_families, snake, subjects
+from data.sources.facets import DETAIL_ARGUMENTS, DETAIL_NAMES, load_families, snake, subjects
 from data.split import Split
 from data.transcript import Transcript
 from tests import scenes
@@ -23,14 +24,32 @@ def rows(split: Split, count: int = 80) -> list[Transcript]:
     return scenes.rows("facet_scene", split, count)
 
 
+def _enum(row: Transcript, argument: str) -> bool:
+    """Whether a tool of the row lists details under `argument`."""
+    return any("enum" in str(tool.function.parameters["properties"].get(argument, "")) for tool in row.tools)
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_request_says_each_value_of_its_call(split: Split) -> None:
     for request, found in served(rows(split)):
         arguments = [value for key, value in found.items() if key != "date"]  # a date is said in words at times
         leaves = [leaf for value in arguments for leaf in (value if isinstance(value, list) else [value])]
-        spelled = [f"{leaf:g}" if isinstance(leaf, float) else str(leaf) for leaf in leaves]
-        said = re.sub(r"(?<=\d),(?=\d{3})", "", request)
+        spelled = [f"{leaf:g}" if isinstance(leaf, float) else str(leaf).replace("_", " ").lower() for leaf in leaves]
+        said = re.sub(r"(?<=\d),(?=\d{3})", "", request).replace("_", " ").lower()
         assert all(value in said for value in spelled), (request, found)
+
+
+def test_details_are_listed_in_the_order_of_the_request() -> None:
+    listed = [(row, key, str(row.messages[0].content).lower()) for row in rows("train") for key in DETAIL_ARGUMENTS if _enum(row, key)]
+    counts = Counter[int]()
+    for row, key, request in listed:
+        for call in row.calls():
+            keys = call.arguments.get(key, [])
+            places = [request.index(one.replace("_", " ")) for one in keys]
+            assert places == sorted(places), (request, keys)
+            counts[len(keys)] += 1
+    assert set(counts) >= {1, 2, 3}, counts
+    assert any(not row.calls() for row, _, _ in listed)
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -87,7 +106,10 @@ def test_no_tool_has_a_name_of_bfcl() -> None:
     folder = bfcl_folder()
     assert folder
     names = {
-        name.format(thing=snake(one.thing), facet=one.facet) for split in SPLITS for one in subjects(split) for name in one.family.names
+        name.format(thing=snake(one.thing), facet=one.facet)
+        for split in SPLITS
+        for one in subjects(split)
+        for name in (*one.family.names, *DETAIL_NAMES)
     }
     assert len(names) > 5000
     assert {normalised(name) for name in names}.isdisjoint(bfcl_protected(folder).names)

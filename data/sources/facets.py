@@ -37,6 +37,24 @@ OPTION_RATE = 0.3
 WRAPPERS = ("Please {}.", "Can you {}?")
 JSON_TYPES = {str: "string", int: "integer", float: "number"}
 GLUED_RATE, GROUPED_RATE, BRACKETED_RATE = 0.4, 0.5, 0.5  # of numbers before a unit, of large ones, and of lists
+DETAIL_RATE = 0.8  # of tools about a detail: tells several, and which ones is a list
+DETAIL_NAMES = ("get_{thing}_details", "{thing}_info", "{thing}.describe", "{thing}.lookup", "fetch_{thing}_data", "{thing}_facts")
+DETAIL_ARGUMENTS = ("fields", "details", "include", "attributes", "aspects", "wanted", "data_points")
+DETAIL_COUNTS = {1: 3, 2: 5, 3: 3, 4: 1}
+DETAIL_REQUESTS = (
+    "Give me the {details} of {it}.",
+    "Tell me the {details} of {it}.",
+    "I need the {details} of {it}.",
+    "Look up the {details} of {it}.",
+    "{Details} of {it}, please.",
+    "{It}: {details}?",
+    "Could you get me the {details} of {it}?",
+    "I'd like to know the {details} of {it}.",
+    "For {it}, I want the {details}.",
+    "Please report the {details} of {it}.",
+    "What do you have on the {details} of {it}?",
+    "About {it}, I only care for the {details}.",
+)
 UNIT = re.compile(r"(?<=\d) (?=(?:mm?|cm|k?g|V|Ah|MHz|dB|N/m|m/s|rpm|watts|degrees)\b)")
 
 
@@ -75,6 +93,7 @@ class Family(BaseModel):
     facets: dict[str, Facet]
     about: tuple[tuple[str, str], ...]
     options: dict[str, tuple[Any, str]] = {}
+    details: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -120,6 +139,16 @@ class Tool:
     name: str
     long_names: bool
     option: str | None
+    listed: str | None = None  # the argument that lists which of the family's details are wanted
+
+    @property
+    def gist(self) -> str:
+        return f"look up details of {self.subject.a}" if self.listed else self.subject.gist
+
+    @property
+    def subjects(self) -> list[Subject]:
+        facets = self.subject.family.details if self.listed else [self.subject.facet]
+        return [Subject(self.subject.family, self.subject.thing, facet) for facet in facets]
 
     def argument(self, key: str) -> str:
         return f"{snake(self.subject.thing)}_{key}" if self.long_names else key
@@ -135,8 +164,11 @@ class Tool:
         if self.option:
             values = family.options[self.option][0]
             properties[self.option] = {**_json_schema(values), **({"enum": values} if isinstance(values, list) else {})}
+        if self.listed:
+            properties[self.listed] = {"type": "array", "items": {"type": "string", "enum": list(family.details)}}
+            required = [*required, self.listed]
         parameters = {"type": "object", "properties": properties, "required": required}
-        what = f"{self.subject.gist[0].upper()}{self.subject.gist[1:]}."
+        what = f"{self.gist[0].upper()}{self.gist[1:]}."
         return {"type": "function", "function": {"name": self.name, "description": what, "parameters": parameters}}
 
 
@@ -158,30 +190,36 @@ def subjects(split: Split) -> tuple[Subject, ...]:
     return tuple(one for one in every if split_of(one.thing) == split and one.asks(split))
 
 
-def _tool(composer: Composer, subject: Subject) -> Tool:
-    name = composer.rng.choice(subject.family.names).format(thing=snake(subject.thing), facet=subject.facet)
+def _tool(composer: Composer, subject: Subject, lists: bool) -> Tool:
+    """The subject's tool, or one that `lists` details of its thing, of which the subject is one."""
+    thing, long_names = snake(subject.thing), composer.rng.random() < 0.4
+    if lists and subject.facet in subject.family.details and composer.rng.random() < DETAIL_RATE:
+        name = composer.rng.choice(DETAIL_NAMES).format(thing=thing)
+        return Tool(subject, name, long_names, None, composer.rng.choice(DETAIL_ARGUMENTS))
+    name = composer.rng.choice(subject.family.names).format(thing=thing, facet=subject.facet)
     options = [None, None, *subject.family.options]
-    return Tool(subject, name, composer.rng.random() < 0.4, composer.rng.choice(options))
+    return Tool(subject, name, long_names, composer.rng.choice(options))
 
 
 def _offer(composer: Composer) -> list[Tool]:
     """One to three tools that differ in one respect, or in family."""
     rng = composer.rng
     first = rng.choice(subjects(composer.split))
-    chosen = [first]
+    tools = [_tool(composer, first, lists=True)]
     for _ in range(rng.choices(list(TOOL_COUNTS), list(TOOL_COUNTS.values()))[0] - 1):
-        other = _other(composer, first, rng.choice(["facet", "thing", "family"]), chosen)
-        chosen += [other] if other else []
-    return [_tool(composer, one) for one in rng.sample(chosen, len(chosen))]
+        other = _other(composer, first, rng.choice(["facet", "thing", "family"]), tools)
+        tools += [_tool(composer, other, lists=other.thing not in {tool.subject.thing for tool in tools})] if other else []
+    return rng.sample(tools, len(tools))
 
 
-def _other(composer: Composer, subject: Subject, respect: str, taken: list[Subject]) -> Subject | None:
-    """A subject that differs from `subject` in one respect and is not among those `taken`."""
+def _other(composer: Composer, subject: Subject, respect: str, offered: list[Tool]) -> Subject | None:
+    """A subject that differs from `subject` in one respect and that none of the tools `offered` is about."""
     differs = {
         "facet": lambda one: one.family is subject.family and one.thing == subject.thing,
         "thing": lambda one: one.family is subject.family and one.facet == subject.facet,
         "family": lambda one: one.family is not subject.family and one.thing != subject.thing,
     }[respect]
+    taken = [one for tool in offered for one in tool.subjects]
     pool = [one for one in subjects(composer.split) if differs(one) and one not in taken]
     return composer.rng.choice(pool) if pool else None
 
@@ -212,13 +250,27 @@ def serve(composer: Composer, tool: Tool) -> list[Json]:
     """A request that the tool serves, and the call."""
     drawn, it = _drawn(composer, tool.subject)
     arguments = {tool.argument(key): value for key, value in drawn.items()}
-    text = _said(composer, tool.subject, it)
+    if tool.listed:
+        text, arguments[tool.listed] = _details(composer, tool, it)
+    else:
+        text = _said(composer, tool.subject, it)
     if tool.option and composer.rng.random() < OPTION_RATE:
         sampler, clause = tool.subject.family.options[tool.option]
         option = draw(sampler, composer.rng, load_pools())
         arguments[tool.option] = option.value
         text = insert_clause(text, clause.format(**{tool.option: option.spoken}))
     return [user(composer.say(text)), assistant(calls=[(tool.name, arguments, "call_0")])]
+
+
+def _details(composer: Composer, tool: Tool, it: str) -> tuple[str, list[str]]:
+    """A request for some of the details, and their keys in its order."""
+    rng, known = composer.rng, tool.subject.family.details
+    count = rng.choices(list(DETAIL_COUNTS), list(DETAIL_COUNTS.values()))[0]
+    keys = rng.sample(known, min(count, len(known)))
+    *others, last = (key.replace("_", " ") for key in keys)
+    said = f"{', '.join(others)} and {last}" if others else last
+    text = rng.choice([text for text in DETAIL_REQUESTS if split_of(text) == composer.split])
+    return text.format(details=said, Details=said[0].upper() + said[1:], it=it, It=it[0].upper() + it[1:]), keys
 
 
 def miss(composer: Composer, tool: Tool, offered: list[Tool]) -> list[Json]:
@@ -228,7 +280,7 @@ def miss(composer: Composer, tool: Tool, offered: list[Tool]) -> list[Json]:
     if not found:
         return []
     text, gist = found
-    refusal = composer.rng.choice(composer.refusals).format(gist=gist, other=tool.subject.gist)
+    refusal = composer.rng.choice(composer.refusals).format(gist=gist, other=tool.gist)
     return [user(composer.say(text)), assistant(refusal)]
 
 
@@ -244,14 +296,15 @@ def _about(composer: Composer, subject: Subject) -> tuple[str, str] | None:
 
 def _absent(composer: Composer, subject: Subject, respect: str, offered: list[Tool]) -> tuple[str, str] | None:
     """A request for a subject that differs in one respect and is not offered, and its gist."""
-    absent = _other(composer, subject, respect, [tool.subject for tool in offered])
+    absent = _other(composer, subject, respect, offered)
     return (_said(composer, absent, _drawn(composer, absent)[1]), absent.gist) if absent else None
 
 
 def ask(composer: Composer, tool: Tool) -> list[Json]:
     """A request that does not say which thing is meant, and the question for it."""
     thing = tool.subject.family.things[tool.subject.thing]
-    text = _said(composer, tool.subject, thing.vague.format(thing=tool.subject.thing))
+    vague = thing.vague.format(thing=tool.subject.thing)
+    text = _details(composer, tool, vague)[0] if tool.listed else _said(composer, tool.subject, vague)
     return [user(composer.say(text)), assistant(thing.which.format(thing=tool.subject.thing))]
 
 

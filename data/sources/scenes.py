@@ -23,7 +23,7 @@ Exchanges = list[list[Json]]
 # Shares of a scene's requests; what they leave is small talk
 SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.5, 0.08, 0.3, 0.05, 0.05
 TOOL_COUNTS = {1: 8, 2: 4, 3: 3, 4: 1}
-NESTED_RATE, LISTED_RATE = 0.4, 0.2  # of scenes about a tool with nested arguments, and with a list of numbers or texts
+NESTED_RATE, LISTED_RATE = 0.4, 0.3  # of scenes about a tool with nested arguments, and with a list of numbers or texts
 REQUESTS = (8, 12)
 THIRD_RATE = 0.6  # of file scenes: a tool of the catalogue beside those that store
 NEAR_RATE = 0.6  # of declined requests: for a tool of the same domain as one that is offered
