@@ -27,9 +27,9 @@ from data.tokenizer import load_tokenizer
 from eval.statistics import cluster_interval
 from train.dataset import read_transcripts
 from train.merge import holding_dtype, load_model, load_unmerged
-from train.weights import structural
 
 KINDS = ("decision", "structure", "rest")
+STRUCTURE = frozenset("{}[]\\")
 
 
 @dataclass
@@ -118,7 +118,7 @@ def main() -> int:
         raise UserError("-n", str(args.n), "at least 1", "name how many transcripts to read")
     tokenizer = load_tokenizer(args.adapters[0] if args.adapters else args.model)
     rows = held_out(args.data / "validation.jsonl" if args.data.is_dir() else args.data, args.n, tokenizer)
-    of_structure = structural(tokenizer)
+    of_structure = torch.tensor([bool(STRUCTURE & set(tokenizer.decode([token]))) for token in range(len(tokenizer))])
     dtype = holding_dtype(args.model)
     results: dict[str, dict[str, dict[str, Any]]] = {}
     first: Found = {}

@@ -37,8 +37,8 @@ class Head(torch.nn.Module):
 
 
 # The first answer opens a call, the second never does, the third after a token of text.
-LABELS = torch.tensor([[IGNORED, 0, 1, 3, 1, IGNORED, 4, 7, 2, IGNORED, 1, 1, 0, 6]])
-WANTED = [0.0, 6.0, 1.0, 2.0, 1.0, 0.0, 4.0, 0.5, 0.5, 0.0, 4.0, 0.5, 1.0, 2.0]
+LABELS = torch.tensor([[IGNORED, 0, 1, 3, 1, IGNORED, 4, 7, 2, IGNORED, 1, 0, 6, 4]])
+WANTED = [0.0, 6.0, 1.0, 1.0, 2.0, 0.0, 4.0, 0.5, 0.5, 0.0, 4.0, 1.0, 1.0, 2.0]
 
 
 def weights() -> TokenWeights:
@@ -46,8 +46,14 @@ def weights() -> TokenWeights:
     return TokenWeights(tokenizer, call_id=0, decision=4.0, call=1.5, structure=2.0, text=0.5)
 
 
-def test_the_first_of_an_answer_and_what_json_is_made_of_weigh_more() -> None:
+def test_the_first_of_an_answer_and_where_json_decides_weigh_more() -> None:
     assert weights()(LABELS).tolist() == [WANTED]
+
+
+@pytest.mark.parametrize("before", range(1, len(Letters.text)))
+def test_inside_a_call_no_label_outweighs_another(before: int) -> None:
+    rows = torch.tensor([[IGNORED, 0, before, label] for label in range(1, len(Letters.text))])
+    assert len(set(weights()(rows)[:, 3].tolist())) == 1
 
 
 def test_the_loss_is_the_weighted_mean_in_training_alone() -> None:

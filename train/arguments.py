@@ -39,7 +39,9 @@ class DataArguments:
     )
     structure_weight: float = field(
         default=1.0,
-        metadata={"help": "Weight in the loss of a call's tokens with a brace, bracket or backslash, at which JSON goes wrong."},
+        metadata={
+            "help": "Weight in the loss of a call's tokens after a bracket, quote, colon, digit or backslash, where JSON goes wrong."
+        },
     )
     text_weight: float = field(
         default=1.0,

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from data.sources.file_phrases import CONFIG_NAMES, CONFIG_REQUESTS, QUESTIONS, TEXT_REQUESTS
 from data.sources.messages import assistant, result, user
 from data.sources.payloads import (
+    DEEP_SPELLINGS,
+    SPELLINGS,
     Piece,
     code_pieces,
     compact_config,
@@ -173,10 +175,10 @@ def _store_code(composer: Composer, tool: FileTool, piece: Piece) -> Exchange:
     return _store(composer, tool, template, where, piece.text, _quoted(piece.text, composer.rng))
 
 
-def _store_config(composer: Composer, tool: FileTool, depth: int) -> Exchange:
+def _store_config(composer: Composer, tool: FileTool, depth: int, spellings: tuple[str, ...] = SPELLINGS) -> Exchange:
     config = nested_config(composer.rng, depth)
     where = composer.rng.choice(CONFIG_NAMES)
-    return _store(composer, tool, phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, composer.rng))
+    return _store(composer, tool, phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, composer.rng, spellings))
 
 
 def _ask_about(composer: Composer, lines: int) -> Exchange:
@@ -215,7 +217,7 @@ def long_file(composer: Composer) -> tuple[list[Json], list[Json]]:
 def deep_config(composer: Composer) -> tuple[list[Json], list[Json]]:
     """Settings nested four to seven deep go into a configuration store."""
     tool = _tool(composer, CONFIG_TOOLS)
-    return _single(composer, tool, "object", _store_config(composer, tool, composer.rng.randint(*DEEP)))
+    return _single(composer, tool, "object", _store_config(composer, tool, composer.rng.randint(*DEEP), DEEP_SPELLINGS))
 
 
 def about_code(composer: Composer) -> tuple[list[Json], list[Json]]:

@@ -24,6 +24,8 @@ from data.split import Split, split_of
 
 MIN_LINES = 4
 NOT_LIBRARY = {"test", "tests", "site-packages", "idlelib", "lib2to3", "encodings", "ensurepip", "turtledemo", "pydoc_data"}
+SPELLINGS = ("json", "json", "yaml", "dotted")
+DEEP_SPELLINGS = ("lines",) * 12 + ("json",) * 2 + ("yaml",) * 5 + ("dotted",)
 
 
 class Piece(NamedTuple):
@@ -211,7 +213,7 @@ def leaves(config: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple
             yield ".".join((*path, key)), value
 
 
-def spell_config(config: dict[str, Any], rng: random.Random, spellings: Sequence[str] = ("json", "json", "yaml", "dotted")) -> str:
+def spell_config(config: dict[str, Any], rng: random.Random, spellings: Sequence[str] = SPELLINGS) -> str:
     """The settings as a person would paste them: JSON, JSON on lines, YAML or dotted keys, whichever of `spellings` is drawn."""
     how = rng.choice(spellings)
     if how == "lines":
