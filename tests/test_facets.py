@@ -24,7 +24,7 @@ def rows(split: Split, count: int = 80) -> list[Transcript]:
     return scenes.rows("facet_scene", split, count)
 
 
-def _enum(row: Transcript, argument: str) -> bool:
+def _lists_details(row: Transcript, argument: str) -> bool:
     """Whether a tool of the row lists details under `argument`."""
     return any("enum" in str(tool.function.parameters["properties"].get(argument, "")) for tool in row.tools)
 
@@ -40,7 +40,9 @@ def test_a_request_says_each_value_of_its_call(split: Split) -> None:
 
 
 def test_details_are_listed_in_the_order_of_the_request() -> None:
-    listed = [(row, key, str(row.messages[0].content).lower()) for row in rows("train") for key in DETAIL_ARGUMENTS if _enum(row, key)]
+    listed = [
+        (row, key, str(row.messages[0].content).lower()) for row in rows("train") for key in DETAIL_ARGUMENTS if _lists_details(row, key)
+    ]
     counts = Counter[int]()
     for row, key, request in listed:
         for call in row.calls():

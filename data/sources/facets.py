@@ -139,15 +139,15 @@ class Tool:
     name: str
     long_names: bool
     option: str | None
-    listed: str | None = None  # the argument that lists which of the family's details are wanted
+    details_argument: str | None = None  # the argument that lists which of the family's details are wanted
 
     @property
     def gist(self) -> str:
-        return f"look up details of {self.subject.a}" if self.listed else self.subject.gist
+        return f"look up details of {self.subject.a}" if self.details_argument else self.subject.gist
 
     @property
     def subjects(self) -> list[Subject]:
-        facets = self.subject.family.details if self.listed else [self.subject.facet]
+        facets = self.subject.family.details if self.details_argument else [self.subject.facet]
         return [Subject(self.subject.family, self.subject.thing, facet) for facet in facets]
 
     def argument(self, key: str) -> str:
@@ -164,9 +164,9 @@ class Tool:
         if self.option:
             values = family.options[self.option][0]
             properties[self.option] = {**_json_schema(values), **({"enum": values} if isinstance(values, list) else {})}
-        if self.listed:
-            properties[self.listed] = {"type": "array", "items": {"type": "string", "enum": list(family.details)}}
-            required = [*required, self.listed]
+        if self.details_argument:
+            properties[self.details_argument] = {"type": "array", "items": {"type": "string", "enum": list(family.details)}}
+            required = [*required, self.details_argument]
         parameters = {"type": "object", "properties": properties, "required": required}
         what = f"{self.gist[0].upper()}{self.gist[1:]}."
         return {"type": "function", "function": {"name": self.name, "description": what, "parameters": parameters}}
@@ -250,8 +250,8 @@ def serve(composer: Composer, tool: Tool) -> list[Json]:
     """A request that the tool serves, and the call."""
     drawn, it = _drawn(composer, tool.subject)
     arguments = {tool.argument(key): value for key, value in drawn.items()}
-    if tool.listed:
-        text, arguments[tool.listed] = _details(composer, tool, it)
+    if tool.details_argument:
+        text, arguments[tool.details_argument] = _details(composer, tool, it)
     else:
         text = _said(composer, tool.subject, it)
     if tool.option and composer.rng.random() < OPTION_RATE:
@@ -304,7 +304,7 @@ def ask(composer: Composer, tool: Tool) -> list[Json]:
     """A request that does not say which thing is meant, and the question for it."""
     thing = tool.subject.family.things[tool.subject.thing]
     vague = thing.vague.format(thing=tool.subject.thing)
-    text = _details(composer, tool, vague)[0] if tool.listed else _said(composer, tool.subject, vague)
+    text = _details(composer, tool, vague)[0] if tool.details_argument else _said(composer, tool.subject, vague)
     return [user(composer.say(text)), assistant(thing.which.format(thing=tool.subject.thing))]
 
 
