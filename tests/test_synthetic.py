@@ -177,10 +177,23 @@ def test_deep_settings_are_deep() -> None:
     assert depths == {4, 5, 6, 7}
 
 
+def test_half_of_deep_settings_have_one_value_on_a_level() -> None:
+    rows = list(generate("train", 3, 60, {"deep_config": 1}))
+    configs = [max(call.values(), key=depth_of) for row in rows for call in _calls(row)]
+    sparse = [config for config in configs if _most_values(config) == 1]
+    assert 0.35 < len(sparse) / len(configs) < 0.65
+
+
 def test_short_code_often_has_a_blank_line() -> None:
     rows = [row for row in generate("train", 3, 60, {"file_scene": 1}) if _calls(row)]
     code = [value for row in rows for value in _calls(row)[0].values() if isinstance(value, str) and "\n" in value]
     assert 0.4 < sum("\n\n" in text for text in code) / len(code) < 0.9
+
+
+def _most_values(config: dict[str, Any]) -> int:
+    """The most values, sections apart, on one level."""
+    sections = [value for value in config.values() if isinstance(value, dict)]
+    return max(len(config) - len(sections), *map(_most_values, sections), 0)
 
 
 def _calls(row: Transcript) -> list[dict[str, Any]]:

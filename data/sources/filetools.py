@@ -175,8 +175,7 @@ def _store_code(composer: Composer, tool: FileTool, piece: Piece) -> Exchange:
     return _store(composer, tool, template, where, piece.text, _quoted(piece.text, composer.rng))
 
 
-def _store_config(composer: Composer, tool: FileTool, depth: int, spellings: tuple[str, ...] = SPELLINGS) -> Exchange:
-    config = nested_config(composer.rng, depth)
+def _store_config(composer: Composer, tool: FileTool, config: dict[str, Any], spellings: tuple[str, ...] = SPELLINGS) -> Exchange:
     where = composer.rng.choice(CONFIG_NAMES)
     return _store(composer, tool, phrase(composer, CONFIG_REQUESTS), where, config, spell_config(config, composer.rng, spellings))
 
@@ -203,7 +202,7 @@ def write_file(composer: Composer) -> tuple[list[Json], list[Json]]:
 def save_config(composer: Composer) -> tuple[list[Json], list[Json]]:
     """Nested settings go into a configuration store."""
     tool = _tool(composer, CONFIG_TOOLS)
-    return _single(composer, tool, "object", _store_config(composer, tool, composer.rng.randint(2, 5)))
+    return _single(composer, tool, "object", _store_config(composer, tool, nested_config(composer.rng, composer.rng.randint(2, 5))))
 
 
 def long_file(composer: Composer) -> tuple[list[Json], list[Json]]:
@@ -215,9 +214,10 @@ def long_file(composer: Composer) -> tuple[list[Json], list[Json]]:
 
 
 def deep_config(composer: Composer) -> tuple[list[Json], list[Json]]:
-    """Settings nested four to seven deep go into a configuration store."""
-    tool = _tool(composer, CONFIG_TOOLS)
-    return _single(composer, tool, "object", _store_config(composer, tool, composer.rng.randint(*DEEP), DEEP_SPELLINGS))
+    """Settings nested four to seven deep go into a configuration store, half of them with one value on a level and so more brackets."""
+    tool, rng = _tool(composer, CONFIG_TOOLS), composer.rng
+    config = nested_config(rng, rng.randint(*DEEP), rng.choice((1, 3)))
+    return _single(composer, tool, "object", _store_config(composer, tool, config, DEEP_SPELLINGS))
 
 
 def about_code(composer: Composer) -> tuple[list[Json], list[Json]]:
@@ -240,7 +240,7 @@ def exchange(composer: Composer, pair: tuple[FileTool, FileTool], id_: str) -> l
         found = _store_code(composer, tool, _piece(composer, rng.choice((6, 10))))
     elif what < 0.7:
         tool = config_tool
-        found = _store_config(composer, tool, rng.randint(1, 4))
+        found = _store_config(composer, tool, nested_config(rng, rng.randint(1, 4)))
     elif what < 0.9:
         found = _ask_about(composer, 8)
     else:

@@ -177,14 +177,14 @@ LEAVES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def nested_config(rng: random.Random, depth: int) -> dict[str, Any]:
-    """Settings nested exactly `depth` levels deep, with two to four keys on the way down and a sibling section now and then."""
-    config: dict[str, Any] = {key: rng.choice(LEAVES[key]) for key in rng.sample(sorted(LEAVES), rng.randint(1, 3))}
+def nested_config(rng: random.Random, depth: int, values: int = 3) -> dict[str, Any]:
+    """Settings nested exactly `depth` levels deep, with one to `values` values on each level and a sibling section now and then."""
+    config: dict[str, Any] = {key: rng.choice(LEAVES[key]) for key in rng.sample(sorted(LEAVES), rng.randint(1, values))}
     if depth > 1:
         first, second = rng.sample(SECTIONS, 2)
-        config[first] = nested_config(rng, depth - 1)
+        config[first] = nested_config(rng, depth - 1, values)
         if rng.random() < 0.3:
-            config[second] = nested_config(rng, 1)
+            config[second] = nested_config(rng, 1, values)
     return config
 
 
