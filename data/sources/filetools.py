@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from data.sources.file_phrases import CONFIG_NAMES, CONFIG_REQUESTS, QUESTIONS, TEXT_REQUESTS
 from data.sources.messages import assistant, result, user
 from data.sources.payloads import (
+    DEEP,
     DEEP_SPELLINGS,
     SPELLINGS,
     Piece,
@@ -63,7 +64,7 @@ class FileTool:
 
 SMALL_LINES, SMALL_DEPTH = (5, 8, 12, 20), (1, 5)  # of code and settings in small exchanges
 SMALL_SPELLINGS = ("json", "yaml", "yaml", "dotted", "dotted")  # mostly those whose brackets are not there to be copied
-LONG_LINES, DEEP = (20, 220), (4, 7)  # of long files and deep settings
+LONG_LINES = (20, 220)  # of long files
 INTERRUPTED_RATE = 0.27  # of the code in small exchanges: has a blank line
 ESCAPED_RATE = 0.1  # of it: lines with many quotes and backslashes, which a model that seldom wrote them copies as they are
 RARELY_ESCAPED_RATE = 0.15  # of it: with a quote or backslash between rare neighbours, or a wide indentation, whose token holds both

@@ -25,6 +25,7 @@ from data.split import Split, split_of
 MIN_LINES = 4
 NOT_LIBRARY = {"test", "tests", "site-packages", "idlelib", "lib2to3", "encodings", "ensurepip", "turtledemo", "pydoc_data"}
 SPELLINGS = ("json", "json", "yaml", "dotted")
+DEEP = (4, 7)  # levels of deep settings
 DEEP_SPELLINGS = ("lines",) * 12 + ("json",) * 2 + ("yaml",) * 5 + ("dotted",)
 
 

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 from data.sources import filetools
 from data.sources.file_phrases import CONFIG_NAMES, PART_REQUESTS, VALUE_QUESTIONS, WHOLE_REQUESTS
 from data.sources.messages import assistant, user
-from data.sources.payloads import DEEP_SPELLINGS, leaves, nested_config, spell_config
+from data.sources.payloads import DEEP, DEEP_SPELLINGS, leaves, nested_config, spell_config
 from data.transcript import Json
 
 if TYPE_CHECKING:
     from data.sources.dialogue import Composer
 
-DEPTH = (4, 7)
 PARTS = (2, 3)  # stored of one paste
 QUESTION_RATE = 0.5  # of pastes: one value is asked for, and nothing is to be stored
 
@@ -37,7 +36,7 @@ def settings_scene(composer: Composer) -> tuple[list[Json], list[str], list[list
     rng = composer.rng
     schemas, (text_tool, tool) = filetools.offer_pair(composer)
     tools, names = (schemas, [text_tool.name, tool.name]) if rng.random() < 0.3 else ([tool.schema("object")], [tool.name])
-    config = nested_config(rng, rng.randint(*DEPTH))
+    config = nested_config(rng, rng.randint(*DEEP))
     paste = spell_config(config, rng, DEEP_SPELLINGS)
 
     def stored(phrase: str, what: Json, **words: str) -> list[Json]:
