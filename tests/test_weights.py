@@ -15,7 +15,7 @@ from train.weights import TokenWeights
 class Letters:
     """A tokenizer of one character an id."""
 
-    text = '<a"{}[]\\'
+    text = '<a"{}[]\\>'
 
     def __len__(self) -> int:
         return len(self.text)
@@ -39,11 +39,12 @@ class Head(torch.nn.Module):
 # The first answer opens a call, the second never does, the third after a token of text.
 LABELS = torch.tensor([[IGNORED, 0, 1, 3, 1, IGNORED, 4, 7, 2, IGNORED, 1, 0, 6, 4]])
 WANTED = [0.0, 6.0, 1.0, 1.0, 2.0, 0.0, 4.0, 0.5, 0.5, 0.0, 4.0, 1.0, 1.0, 2.0]
+OPEN, CLOSE = 0, 8
 
 
 def weights() -> TokenWeights:
     tokenizer: Any = Letters()
-    return TokenWeights(tokenizer, call_id=0, decision=4.0, call=1.5, structure=2.0, text=0.5)
+    return TokenWeights(tokenizer, open_id=OPEN, close_id=CLOSE, decision=4.0, call=1.5, structure=2.0, text=0.5)
 
 
 def test_the_first_of_an_answer_and_where_json_decides_weigh_more() -> None:
@@ -54,6 +55,11 @@ def test_the_first_of_an_answer_and_where_json_decides_weigh_more() -> None:
 def test_inside_a_call_no_label_outweighs_another(before: int) -> None:
     rows = torch.tensor([[IGNORED, 0, before, label] for label in range(1, len(Letters.text))])
     assert len(set(weights()(rows)[:, 3].tolist())) == 1
+
+
+@pytest.mark.parametrize("label", range(len(Letters.text)))
+def test_whether_another_call_follows_is_a_decision_whichever_it_is(label: int) -> None:
+    assert weights()(torch.tensor([[IGNORED, OPEN, 1, CLOSE, label]])).tolist() == [[0.0, 6.0, 1.0, 1.0, 4.0]]
 
 
 def test_the_loss_is_the_weighted_mean_in_training_alone() -> None:

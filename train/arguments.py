@@ -31,7 +31,10 @@ class DataArguments:
     )
     decision_weight: float = field(
         default=1.0,
-        metadata={"help": "Weight in the loss of an answer's first token, which opens a call, its reasoning, or neither; others have 1."},
+        metadata={
+            "help": "Weight in the loss of an answer's first token, which opens a call, its reasoning, or neither, and of the one after a "
+            "call, which ends the answer or begins another call; others have 1."
+        },
     )
     call_weight: float = field(
         default=1.0,

@@ -220,7 +220,8 @@ def build_trainer(
     trainer.embedding_learning_rate = data_args.embedding_learning_rate
     weights = [getattr(data_args, name) for name in WEIGHTS]
     if set(weights) != {1.0}:
-        TokenWeights(tokenizer, read_ids(tokenizer).call_open, *weights).attach(trainer.model)
+        wire = read_ids(tokenizer)
+        TokenWeights(tokenizer, wire.call_open, wire.call_close, *weights).attach(trainer.model)
     return trainer
 
 

@@ -1,8 +1,8 @@
 """Weights of supervised tokens in the loss: more for those that decide, and for those at which JSON goes wrong.
 
-A mean over tokens is a mean over content that is copied from the request. Whether a call opens is one token of an answer, and whether its
-JSON can be read depends on few: those after a bracket, a closing quote, a colon, a digit or a backslash. No supervised token weighs
-nothing.
+A mean over tokens is a mean over content that is copied from the request. Whether a call opens is one token of an answer, whether another
+follows is one, and whether its JSON can be read depends on few: those after a bracket, a closing quote, a colon, a digit or a backslash. No
+supervised token weighs nothing.
 
 Inside a call a weight depends on the token before, never on the label itself. If `}` weighed twice as much as what else can follow a value,
 a model that is unsure would write it above a chance of one third (Elkan 2001), and so one closing brace too many.
@@ -31,32 +31,34 @@ def deciding(tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
 
 
 class TokenWeights:
-    """The weight of each label: `decision` for the first of an answer, then `text` before a call opens, and in a call `structure` for one
-    that follows a `deciding` token, 1 for others.
+    """The weight of each label: `decision` for the first of an answer and for one that follows `close_id`, then `text` before a call opens,
+    and in a call `structure` for one that follows a `deciding` token, 1 for others.
 
-    A first token that is `call_id` has `call` times `decision`. A model that is unsure then calls where its chance of being right is above
+    A first token that is `open_id` has `call` times `decision`. A model that is unsure then calls where its chance of being right is above
     1 / (1 + call): the share at which both mistakes cost as much (Elkan 2001, The Foundations of Cost-Sensitive Learning).
     """
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        call_id: int,
+        open_id: int,
+        close_id: int,
         decision: float,
         call: float = 1.0,
         structure: float = 1.0,
         text: float = 1.0,
     ) -> None:
-        self.call_id, self.text = call_id, text
+        self.open_id, self.text = open_id, text
         self.after_token = torch.where(deciding(tokenizer), structure, 1.0)
-        self.of_first = torch.where(torch.arange(len(tokenizer)) == call_id, decision * call, decision)
+        self.after_token[close_id] = decision
+        self.of_first = torch.where(torch.arange(len(tokenizer)) == open_id, decision * call, decision)
 
     def __call__(self, labels: torch.Tensor) -> torch.Tensor:
         """Weights of labels (rows, n), float32 of that shape; 0 where nothing is supervised."""
         supervised = labels != IGNORED
         first = supervised.clone()
         first[:, 1:] &= ~supervised[:, :-1]
-        opens = labels == self.call_id
+        opens = labels == self.open_id
         calls = opens.cumsum(dim=1)  # up to here, in all answers; `before`: up to the start of this one
         before = torch.where(first, calls - opens.int(), 0).cummax(dim=1).values
         ids = labels.clamp(min=0)
