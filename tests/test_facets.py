@@ -54,6 +54,24 @@ def test_details_are_listed_in_the_order_of_the_request() -> None:
     assert any(not row.calls() for row, _, _ in listed)
 
 
+def test_details_that_may_be_left_out_are_listed_when_asked_for_and_only_then() -> None:
+    seen = Counter[tuple[bool, bool]]()
+    for row in rows("train"):
+        for call in row.calls():
+            parameters = next(tool.function.parameters for tool in row.tools if tool.function.name == call.name)
+            for key in set(DETAIL_ARGUMENTS) & set(parameters["properties"]):
+                if "enum" in str(parameters["properties"][key]):
+                    request = str(row.messages[0].content)
+                    seen[key in parameters["required"], key in call.arguments] += 1
+                    assert (key in call.arguments) == any(name.replace("_", " ") in request.lower() for name in _names(parameters, key))
+    assert min(seen[True, True], seen[False, True], seen[False, False]) > 10, seen
+    assert not seen[True, False]
+
+
+def _names(parameters: dict[str, Any], key: str) -> list[str]:
+    return list(parameters["properties"][key]["items"]["enum"])
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_what_is_declined_is_not_offered(split: Split) -> None:
     answers = [(row, str(row.messages[-1].content)) for row in rows(split) if not row.calls()]

@@ -55,6 +55,19 @@ DETAIL_REQUESTS = (
     "What do you have on the {details} of {it}?",
     "About {it}, I only care for the {details}.",
 )
+OPTIONAL_RATE, WHOLE_RATE = 0.4, 0.5  # of such tools whose list may be left out, and of requests to them that name no detail
+OPTIONAL_NOTES = ("Which details to tell. All of them if left out.", "Limits the answer to these.", "Details wanted; default: all.")
+WHOLE_REQUESTS = (
+    "Tell me all you have on {it}.",
+    "Give me every detail of {it}.",
+    "Look up {it}.",
+    "Everything on {it}, please.",
+    "Show me the whole record of {it}.",
+    "I want all the facts about {it}.",
+    "{It}: what is known?",
+    "Could you pull up {it} for me?",
+    "Please fetch what there is about {it}.",
+)
 UNIT = re.compile(r"(?<=\d) (?=(?:mm?|cm|k?g|V|Ah|MHz|dB|N/m|m/s|rpm|watts|degrees)\b)")
 
 
@@ -140,6 +153,7 @@ class Tool:
     long_names: bool
     option: str | None
     details_argument: str | None = None  # the argument that lists which of the family's details are wanted
+    details_note: str | None = None  # its description, where it may be left out
 
     @property
     def gist(self) -> str:
@@ -165,8 +179,9 @@ class Tool:
             values = family.options[self.option][0]
             properties[self.option] = {**_json_schema(values), **({"enum": values} if isinstance(values, list) else {})}
         if self.details_argument:
-            properties[self.details_argument] = {"type": "array", "items": {"type": "string", "enum": list(family.details)}}
-            required = [*required, self.details_argument]
+            note = {"description": self.details_note} if self.details_note else {}
+            properties[self.details_argument] = {"type": "array", "items": {"type": "string", "enum": list(family.details)}, **note}
+            required += [] if self.details_note else [self.details_argument]
         parameters = {"type": "object", "properties": properties, "required": required}
         what = f"{self.gist[0].upper()}{self.gist[1:]}."
         return {"type": "function", "function": {"name": self.name, "description": what, "parameters": parameters}}
@@ -195,7 +210,8 @@ def _tool(composer: Composer, subject: Subject, lists: bool) -> Tool:
     thing, long_names = snake(subject.thing), composer.rng.random() < 0.4
     if lists and subject.facet in subject.family.details and composer.rng.random() < DETAIL_RATE:
         name = composer.rng.choice(DETAIL_NAMES).format(thing=thing)
-        return Tool(subject, name, long_names, None, composer.rng.choice(DETAIL_ARGUMENTS))
+        note = composer.rng.choice(OPTIONAL_NOTES) if composer.rng.random() < OPTIONAL_RATE else None
+        return Tool(subject, name, long_names, None, composer.rng.choice(DETAIL_ARGUMENTS), note)
     name = composer.rng.choice(subject.family.names).format(thing=thing, facet=subject.facet)
     options = [None, None, *subject.family.options]
     return Tool(subject, name, long_names, composer.rng.choice(options))
@@ -250,7 +266,9 @@ def serve(composer: Composer, tool: Tool) -> list[Json]:
     """A request that the tool serves, and the call."""
     drawn, it = _drawn(composer, tool.subject)
     arguments = {tool.argument(key): value for key, value in drawn.items()}
-    if tool.details_argument:
+    if tool.details_note and composer.rng.random() < WHOLE_RATE:
+        text = _phrased(composer, WHOLE_REQUESTS, it=it)
+    elif tool.details_argument:
         text, arguments[tool.details_argument] = _details(composer, tool, it)
     else:
         text = _said(composer, tool.subject, it)
@@ -269,8 +287,13 @@ def _details(composer: Composer, tool: Tool, it: str) -> tuple[str, list[str]]:
     keys = rng.sample(known, min(count, len(known)))
     *others, last = (key.replace("_", " ") for key in keys)
     said = f"{', '.join(others)} and {last}" if others else last
-    text = rng.choice([text for text in DETAIL_REQUESTS if split_of(text) == composer.split])
-    return text.format(details=said, Details=said[0].upper() + said[1:], it=it, It=it[0].upper() + it[1:]), keys
+    return _phrased(composer, DETAIL_REQUESTS, it=it, details=said), keys
+
+
+def _phrased(composer: Composer, requests: tuple[str, ...], **said: str) -> str:
+    """One of the split's requests, with what is said in its places; {It} begins with a capital."""
+    text = composer.rng.choice([text for text in requests if split_of(text) == composer.split])
+    return text.format(**said, **{key.capitalize(): value[0].upper() + value[1:] for key, value in said.items()})
 
 
 def miss(composer: Composer, tool: Tool, offered: list[Tool]) -> list[Json]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Exchanges = list[list[Json]]
 
 # Shares of a scene's requests; what they leave is small talk
-SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.5, 0.08, 0.3, 0.05, 0.05
+SERVED, TOGETHER, DECLINED, OUTSIDE, UNCLEAR = 0.46, 0.12, 0.3, 0.05, 0.05
 TOOL_COUNTS = {1: 8, 2: 4, 3: 3, 4: 1}
 NESTED_RATE, LISTED_RATE = 0.4, 0.3  # of scenes about a tool with nested arguments, and with a list of numbers or texts
 REQUESTS = (8, 12)
@@ -54,7 +54,7 @@ def _request(composer: Composer, offered: list[Offered], messages: list[Json]) -
     if what < SERVED:
         composer.serve(item, messages, finish=False)
     elif (what := what - SERVED) < TOGETHER:
-        composer.serve_parallel([rng.choice(offered) for _ in range(2)], messages, finish=False)
+        composer.serve_parallel(rng.choices(offered, k=rng.choice([2, 2, 2, 3])), messages, finish=False)
     elif (what := what - TOGETHER) < DECLINED:
         if absent := _absent(composer, offered):
             composer.decline(absent, offered, messages)
