@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import yaml
@@ -36,9 +36,20 @@ ADAPTER_TO_BASE = 3.4  # how much longer the adapter's evaluation takes than the
 OTHER_SECONDS = 40  # before and after the training loop itself, export, comparison: this,
 OTHER_TO_BASE = 0.85  # and as much of the base's evaluation: 52 to 90 s measured where that took 64, and 164 where it took 160
 LAUNCH = "accelerate_configs/cpu_ddp.yaml"  # two processes; more would take more trees a step, and so fewer steps
-MINUTES = (6.0, 24.0)  # of training, at least and at most
-NOMINAL_MINUTES = 14.0
-USUAL_STEPS = 224  # in the nominal minutes, of two trees each, entry 42 of docs/experiments.md
+LEAST_MINUTES, NOMINAL_MINUTES = 6.0, 14.0  # of training in half an hour
+
+
+class Recipe(NamedTuple):
+    """Configurations of a training, the minutes that their draws are meant for, and the steps of two trees that a minute usually has."""
+
+    data: str
+    train: str
+    minutes: float
+    steps_a_minute: float
+
+
+QUICK = Recipe("configs/data/quickstart.yaml", "configs/sft/smollm2_quickstart.yaml", 24.0, 16.0)  # entry 42 of docs/experiments.md
+LONG = Recipe("configs/data/long.yaml", "configs/sft/smollm2_long.yaml", 90.0, 11.1)  # entry 56
 
 
 @dataclass(frozen=True)
@@ -59,8 +70,8 @@ class Stage:
 class Quickstart:
     """Runs stages in order, remembers what they took, and skips what is finished."""
 
-    def __init__(self, out: Path, minutes: float | None, console: Console) -> None:
-        self.out, self.asked_minutes, self.console = out, minutes, console
+    def __init__(self, out: Path, minutes: float | None, console: Console, recipe: Recipe = QUICK) -> None:
+        self.out, self.asked_minutes, self.console, self.recipe = out, minutes, console, recipe
         self.log = out / "stages.json"
         self.keys: dict[str, str] = {}
         self.peak = 0  # bytes that all processes of a stage held together
@@ -77,18 +88,18 @@ class Quickstart:
         if chosen.is_file():
             return float(json.loads(chosen.read_text()))
         if "evaluate base" not in self.seconds:
-            return MINUTES[1]  # nothing that runs before depends on it
+            return self.recipe.minutes  # nothing that runs before depends on it
         ahead = (ADAPTER_TO_BASE + OTHER_TO_BASE) * self.seconds["evaluate base"] + OTHER_SECONDS
         left = WHOLE_SECONDS - sum(self.seconds.values()) - ahead
-        minutes = round(min(max(left / 60, MINUTES[0]), MINUTES[1]), 1)
+        minutes = round(min(max(left / 60, LEAST_MINUTES), self.recipe.minutes), 1)
         write_json(chosen, minutes)
         return minutes
 
     def data_config(self) -> Path:
         """The shipped data config, which is as much as the longest training can use, or less for fewer minutes that were asked for."""
-        config = yaml.safe_load((ROOT / "configs/data/quickstart.yaml").read_text())
+        config = yaml.safe_load((ROOT / self.recipe.data).read_text())
         source = config["sources"][0]
-        source["train"] = max(20, round(source["train"] * (self.asked_minutes or MINUTES[1]) / MINUTES[1]))
+        source["train"] = max(20, round(source["train"] * (self.asked_minutes or self.recipe.minutes) / self.recipe.minutes))
         path = self.out / "data.yaml"
         path.write_text(yaml.safe_dump(config, sort_keys=False))
         return path
@@ -98,7 +109,7 @@ class Quickstart:
         base, data, adapter, merged = (self.folder(name) for name in ("base", "data", "adapter", "merged"))
         evaluate = [*python, "eval.run", "--config", "configs/eval/quickstart.yaml", "--model", str(base)]
         options = {
-            "config": "configs/sft/smollm2_quickstart.yaml",
+            "config": self.recipe.train,
             "model_name_or_path": base,
             "dataset_dir": data,
             "output_dir": adapter,
@@ -166,7 +177,7 @@ class Quickstart:
         """Write `summary.json`, and print both runs side by side."""
         base, adapter = self.results("eval-base"), self.results("eval-adapter")
         training = read_manifest(self.folder("adapter")) or {}
-        summary = {
+        summary: dict[str, Any] = {
             "base": flat(base),
             "adapter": flat(adapter),
             "wall_seconds": self.seconds,
@@ -185,7 +196,7 @@ class Quickstart:
             table.add_column(name, justify="right")
         table.add_row(*(f"{value:.0f}" for value in self.seconds.values()), f"{summary['wall_seconds_total']:.0f}")
         self.console.print(table)
-        usual = round(USUAL_STEPS * (self.asked_minutes or NOMINAL_MINUTES) / NOMINAL_MINUTES)
+        usual = round(self.recipe.steps_a_minute * (self.asked_minutes or NOMINAL_MINUTES))
         if (summary["steps"] or 0) < 0.7 * usual:
             slow = f"Only {summary['steps']} training steps fitted into {self.minutes():g} minutes, where {usual} are usual"
             self.console.print(f"{slow}: these are the figures of an undertrained adapter.", style="yellow", markup=False)
@@ -226,7 +237,8 @@ def flat(result: dict[str, Any]) -> dict[str, Any]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, help="of training (default: what the other stages leave of half an hour)")
+    parser.add_argument("--minutes", type=float, help="of training (default: what the other stages leave of half an hour; with --long 90)")
+    parser.add_argument("--long", action="store_true", help=f"train with {LONG.train}: slower, better, more memory")
     parser.add_argument("--out", type=Path, default=ROOT / "outputs/quickstart", help="folder to write (default outputs/quickstart)")
     return parser.parse_args()
 
@@ -236,7 +248,8 @@ def main() -> int:
     args = parse()
     console = Console()
     args.out.mkdir(parents=True, exist_ok=True)
-    quickstart = Quickstart(args.out.resolve(), args.minutes, console)
+    recipe = LONG if args.long else QUICK
+    quickstart = Quickstart(args.out.resolve(), args.minutes or (LONG.minutes if args.long else None), console, recipe)
     if setup := os.environ.get("QUICKSTART_SETUP_SECONDS"):
         quickstart.seconds = {"set-up": max(float(setup), quickstart.seconds.get("set-up", 0.0)), **quickstart.seconds}
     total = len(quickstart.stages()) + 1

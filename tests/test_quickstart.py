@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from rich.console import Console
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "quickstart.py"
@@ -41,6 +42,15 @@ def test_training_gets_what_is_left(script: ModuleType, tmp_path: Path, seconds:
     assert quickstart.minutes() == pytest.approx(minutes, abs=0.1)
     quickstart.seconds = seconds | {"train": 900.0}
     assert quickstart.minutes() == pytest.approx(minutes, abs=0.1)  # as chosen, when it goes on after an interruption
+
+
+def test_the_long_recipe_has_its_own_configurations(script: ModuleType, tmp_path: Path) -> None:
+    long = script.Quickstart(tmp_path, 45.0, Console(quiet=True), script.LONG)
+    train = next(stage.command for stage in long.stages() if stage.name == "train")
+    assert train[train.index("--config") + 1] == "configs/sft/smollm2_long.yaml"
+    drawn = yaml.safe_load((tmp_path / "data.yaml").read_text())["sources"][0]["train"]
+    whole = yaml.safe_load((SCRIPT.parents[1] / "configs/data/long.yaml").read_text())["sources"][0]["train"]
+    assert drawn == whole / 2  # half of the minutes, half of the draws
 
 
 def test_asked_minutes_win(script: ModuleType, tmp_path: Path) -> None:
