@@ -1,8 +1,9 @@
-"""JSON's escapes and brackets as tokens of their own: copied files and settings keep the tokens that they were read as."""
+"""JSON's brackets, escapes and escaped twins as tokens of their own: copied files and settings keep the tokens that they were read as."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from data.tokenizer import add_json_tokens, load_tokenizer
+from data.json_tokens import add_json_tokens, escaped
+from data.tokenizer import load_tokenizer
 from data.wire import BRACKETS, ESCAPES, single_id
 from tests.toy import toy_tokenizer
 
@@ -20,6 +22,8 @@ SETTINGS = st.recursive(
     max_leaves=12,
 )
 FILES = st.text(st.sampled_from("ab ,.()[]{}'\"\\n\n\t"), max_size=40)  # "n": a backslash before it is no line break
+LINES = st.lists(st.tuples(st.sampled_from(["", " " * 4]), st.lists(st.sampled_from(["the", '"', '",', ",", "a"]), min_size=1, max_size=4)))
+WHOLE = re.compile(r'([^\\]|\\[n"\\])*')
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
@@ -27,12 +31,19 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
 
 
 @given(FILES)
-def test_each_escape_is_one_token_and_none_else_holds_one(file: str) -> None:
+def test_no_token_holds_part_of_an_escape(file: str) -> None:
     tokenizer = toy_tokenizer(thinking=False)
     spelled = json.dumps(file)
     found = pieces(tokenizer, spelled)
     assert "".join(found) == spelled
-    assert [ESCAPES[piece] for piece in found if piece in ESCAPES] == [letter for letter in file if letter in ESCAPES.values()]
+    assert sum(not WHOLE.fullmatch(piece) for piece in found) == file.count("\t")  # the one escape here that has no token
+
+
+@given(LINES)
+def test_a_file_is_written_in_the_escaped_tokens_that_it_is_read_in(lines: list[tuple[str, list[str]]]) -> None:
+    tokenizer = toy_tokenizer(thinking=False)
+    file = "".join(f"{indentation}{' '.join(words)}\n" for indentation, words in lines)
+    assert pieces(tokenizer, escaped(file)) == [escaped(piece) for piece in pieces(tokenizer, file)]
 
 
 @given(SETTINGS)
@@ -64,15 +75,23 @@ def test_an_escape_of_the_vocabulary_keeps_its_id_and_its_row() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
     held = single_id(tokenizer, r"\"")
     assert held is not None
-    assert set(add_json_tokens(tokenizer)) == {r"\n", r"\\", " {", " ["}
+    twins = {r"\n   ", r"\",", r" \"", r"\\n", r"\\\"", r"\\\\"}
+    assert set(add_json_tokens(tokenizer)) == {r"\n", r"\\", " {", " ["} | twins
     assert single_id(tokenizer, r"\"") == held
     assert add_json_tokens(tokenizer) == {}
 
 
-def test_rows_start_from_the_spelling_and_the_character() -> None:
+def test_an_escape_that_is_missing_starts_from_its_spelling_and_twins_go_its_way_from_what_is_read() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
-    [backslash, letter, line] = (tokenizer.encode(text, add_special_tokens=False)[0] for text in ("\\", "n", "\n"))
-    assert add_json_tokens(tokenizer)["\\n"] == [backslash, letter, line]
+    starts = add_json_tokens(tokenizer)
+    line, indented, quote, comma, escape, bracket = (single_id(tokenizer, text) for text in ("\n", "\n   ", '"', '",', r"\"", "{"))
+    space = tokenizer.encode("a b", add_special_tokens=False)[1]
+    assert starts[r"\n"] == {line: 1, escape: 1, quote: -1}
+    assert starts[r"\n   "] == {indented: 1, escape: 1, quote: -1}
+    assert starts[r"\","] == {comma: 1, escape: 1, quote: -1}
+    assert starts[r"\\n"] == {single_id(tokenizer, r"\n"): 1, escape: 1, quote: -1}
+    assert starts[r"\\\""] == {escape: 2, quote: -1}
+    assert starts[" {"] == {space: 0.5, bracket: 0.5}
 
 
 @pytest.mark.parametrize("file", ['print("a,\\n")\n', 'a["b"]\n\n    \\d'])
