@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from data.json_tokens import add_json_tokens, escaped
 from data.tokenizer import load_tokenizer
-from data.wire import BRACKETS, ESCAPES, single_id
+from data.wire import BRACKETS, single_id
 from tests.toy import toy_tokenizer
 
 SETTINGS = st.recursive(

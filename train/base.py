@@ -123,8 +123,8 @@ def main() -> int:
         "--json-tokens",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="where wire tokens are added, also add JSON's brackets and escapes and an escaped twin of each token with a quotation mark or an "
-        "indentation, so that a copied file or setting keeps the tokens that it is read as",
+        help="where wire tokens are added, also add JSON's brackets and escapes and an escaped twin of each token with a quotation mark or "
+        "an indentation, so that a copied file or setting keeps the tokens that it is read as",
     )
     args = parser.parse_args()
     fields = prepare(args.name, args.out, args.template, getattr(torch, args.dtype), args.json_tokens)
