@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from data.json_tokens import add_json_tokens, escaped
-from data.tokenizer import load_tokenizer
+from data.tokenizer import add_wire_tokens, load_tokenizer
 from data.wire import BRACKETS, single_id
 from tests.toy import toy_tokenizer
+from train.base import embedded_source
 
 SETTINGS = st.recursive(
     st.sampled_from([1, 2.5, True, None, "the", ""]),
@@ -24,6 +27,16 @@ SETTINGS = st.recursive(
 FILES = st.text(st.sampled_from("ab ,.()[]{}'\"\\n\n\t"), max_size=40)  # "n": a backslash before it is no line break
 LINES = st.lists(st.tuples(st.sampled_from(["", " " * 4]), st.lists(st.sampled_from(["the", '"', '",', ",", "a"]), min_size=1, max_size=4)))
 WHOLE = re.compile(r'([^\\]|\\[n"\\])*')
+
+
+@pytest.fixture(scope="module")
+def embedded() -> PreTrainedTokenizerBase:
+    """The embedded base's, with the tokens that `train.base` adds."""
+    folder, file = embedded_source("smollm2-135m")
+    tokenizer = load_tokenizer(folder, gguf_file=file)
+    add_wire_tokens(tokenizer)
+    add_json_tokens(tokenizer)
+    return tokenizer
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[str]:
@@ -99,3 +112,24 @@ def test_escapes_survive_saving(tmp_path: Path, file: str) -> None:
     tokenizer = toy_tokenizer(thinking=False)
     tokenizer.save_pretrained(tmp_path)
     assert pieces(load_tokenizer(str(tmp_path)), json.dumps(file)) == pieces(tokenizer, json.dumps(file))
+
+
+def spans(parts: list[str]) -> set[tuple[int, int]]:
+    """Where each part starts and ends in the text that they make."""
+    return set(pairwise(accumulate(map(len, parts), initial=0)))
+
+
+def test_real_code_is_written_in_the_tokens_that_it_is_read_in(embedded: PreTrainedTokenizerBase) -> None:
+    file = Path(textwrap.__file__).read_text(encoding="utf-8")
+    read, written = pieces(embedded, file), pieces(embedded, escaped(file))
+    assert "".join(written) == escaped(file)
+    copied = spans(written) & spans([escaped(piece) for piece in read])
+    assert len(copied) > 0.97 * len(written)
+    assert {r"\n   ", r"\n       ", r" \"\"\"", r"\"\"\""} <= set(written)
+
+
+def test_a_base_gets_each_twin_once_and_keeps_what_it_reads(embedded: PreTrainedTokenizerBase) -> None:
+    file = 'def f():\n    """The."""\n    return ("a",)\n'
+    folder, name = embedded_source("smollm2-135m")
+    assert pieces(embedded, file) == pieces(load_tokenizer(folder, gguf_file=name), file)
+    assert add_json_tokens(embedded) == {}
