@@ -2,15 +2,15 @@
 
 A byte-pair vocabulary joins an escape's backslash with what stands before it: a line that ends in `,` becomes `,\\` and `n`, so that a
 model that copies a file must know for each ending what it becomes. It joins brackets with each other and with quotation marks: settings
-that are read one bracket a line must be written as `"}}` and `}}}`, however many there are. And it joins quotation marks and line breaks
-with their neighbours where they are read, `",` or a line break and seven spaces, but not where they are escaped. So brackets are tokens of
-their own, and whatever token is read has an escaped twin that is written.
+that are read one bracket a line must be written as `"}}` and `}}}`, however many there are. And it joins quotation marks with their
+neighbours where they are read, but not where they are escaped. So brackets and backslashes are tokens of their own, and each other token
+with a quotation mark has an escaped twin: a copy is written in the tokens that it was read in, or in their twins. What is left are line
+breaks, which are read with the indentation after them and written as `\\n` and that, and a few quotation marks that are escaped already.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -19,11 +19,7 @@ from transformers import AddedToken, PreTrainedTokenizerBase
 from data.wire import BRACKETS, ESCAPES, single_id
 
 Start = dict[int, float]  # where an added row starts: a sum of other rows, coefficient by id
-QUOTE, ESCAPED_QUOTE = '"', r"\""
-
-# The pre-tokenizer leaves the last space of an indentation to the word after it. An added token is matched without that lookahead, the
-# longest that fits, so one for four spaces would take the word's: only runs that end one space short of a multiple of four have a twin.
-INDENTATION = re.compile(r"\n+( {4})* {3}")
+BACKSLASH, QUOTE, ESCAPED_QUOTE = "\\", '"', r"\""
 
 
 def mean_of(ids: list[int]) -> Start:
@@ -37,12 +33,12 @@ def escaped(text: str) -> str:
 
 
 def add_json_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, Start]:
-    """Add brackets, escapes and escaped twins as non-special tokens that nothing else is joined with.
+    """Add brackets, the backslash, escapes and escaped twins as non-special tokens that nothing else is joined with.
 
     One that the vocabulary holds keeps its id. Returns where the row of each other one starts, in an order in which each row that is
     referred to stands before.
     """
-    spelled = {text: tokenizer.encode(text, add_special_tokens=False) for text in (*BRACKETS, ESCAPED_QUOTE)}
+    spelled = {text: tokenizer.encode(text, add_special_tokens=False) for text in (*BRACKETS, BACKSLASH, ESCAPED_QUOTE)}
     starts = set_apart(tokenizer, {text: mean_of(ids) for text, ids in spelled.items()})
     starts |= set_apart(tokenizer, twins(tokenizer, ESCAPES.values()))
     return starts | set_apart(tokenizer, twins(tokenizer, joined(tokenizer)))
@@ -73,13 +69,11 @@ def twins(tokenizer: PreTrainedTokenizerBase, texts: Iterable[str]) -> dict[str,
 
 
 def joined(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Texts of the vocabulary, by id, that hold a quotation mark, an escape, or line breaks and an indentation, as they are read alone."""
+    """Texts of the vocabulary, by id, that are escapes or hold a quotation mark, as they are read alone."""
     texts = tokenizer.batch_decode([[id_] for id_ in range(len(tokenizer))])
     return [text for id_, text in enumerate(texts) if has_twin(text) and single_id(tokenizer, text) == id_]
 
 
 def has_twin(text: str) -> bool:
-    """Whether a token of this text is read in files and not written in JSON strings; one with a bracket is never read."""
-    if text in ESCAPES:
-        return True
-    return INDENTATION.fullmatch(text) is not None or (QUOTE in text and not set(text) & set("{}[]\\\n\r\t"))
+    """Whether a token of this text is read in files and not written in JSON strings; none with a bracket or backslash is read."""
+    return text in ESCAPES or (QUOTE in text and not set(text) & set("{}[]\\\n\r\t"))

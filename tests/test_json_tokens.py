@@ -25,7 +25,7 @@ SETTINGS = st.recursive(
     max_leaves=12,
 )
 FILES = st.text(st.sampled_from("ab ,.()[]{}'\"\\n\n\t"), max_size=40)  # "n": a backslash before it is no line break
-LINES = st.lists(st.tuples(st.sampled_from(["", " " * 4]), st.lists(st.sampled_from(["the", '"', '",', ",", "a"]), min_size=1, max_size=4)))
+LINE = st.lists(st.sampled_from(["the", '"', '",', ",", "a", "\\", ",\\", "\\n", "[", "}"]), min_size=1, max_size=6)
 WHOLE = re.compile(r'([^\\]|\\[n"\\])*')
 
 
@@ -52,11 +52,11 @@ def test_no_token_holds_part_of_an_escape(file: str) -> None:
     assert sum(not WHOLE.fullmatch(piece) for piece in found) == file.count("\t")  # the one escape here that has no token
 
 
-@given(LINES)
-def test_a_file_is_written_in_the_escaped_tokens_that_it_is_read_in(lines: list[tuple[str, list[str]]]) -> None:
+@given(LINE)
+def test_a_line_is_written_in_the_tokens_that_it_is_read_in_or_their_twins(words: list[str]) -> None:
     tokenizer = toy_tokenizer(thinking=False)
-    file = "".join(f"{indentation}{' '.join(words)}\n" for indentation, words in lines)
-    assert pieces(tokenizer, escaped(file)) == [escaped(piece) for piece in pieces(tokenizer, file)]
+    line = " ".join(words)
+    assert pieces(tokenizer, escaped(line)) == [escaped(piece) for piece in pieces(tokenizer, line)]
 
 
 @given(SETTINGS)
@@ -88,7 +88,7 @@ def test_an_escape_of_the_vocabulary_keeps_its_id_and_its_row() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
     held = single_id(tokenizer, r"\"")
     assert held is not None
-    twins = {r"\n   ", r"\",", r" \"", r"\\n", r"\\\"", r"\\\\"}
+    twins = {r"\",", r" \"", r"\\n", r"\\\"", r"\\\\"}
     assert set(add_json_tokens(tokenizer)) == {r"\n", r"\\", " {", " ["} | twins
     assert single_id(tokenizer, r"\"") == held
     assert add_json_tokens(tokenizer) == {}
@@ -97,10 +97,9 @@ def test_an_escape_of_the_vocabulary_keeps_its_id_and_its_row() -> None:
 def test_an_escape_that_is_missing_starts_from_its_spelling_and_twins_go_its_way_from_what_is_read() -> None:
     tokenizer = toy_tokenizer(thinking=False, calls=False)
     starts = add_json_tokens(tokenizer)
-    line, indented, quote, comma, escape, bracket = (single_id(tokenizer, text) for text in ("\n", "\n   ", '"', '",', r"\"", "{"))
+    line, quote, comma, escape, bracket = (single_id(tokenizer, text) for text in ("\n", '"', '",', r"\"", "{"))
     space = tokenizer.encode("a b", add_special_tokens=False)[1]
     assert starts[r"\n"] == {line: 1, escape: 1, quote: -1}
-    assert starts[r"\n   "] == {indented: 1, escape: 1, quote: -1}
     assert starts[r"\","] == {comma: 1, escape: 1, quote: -1}
     assert starts[r"\\n"] == {single_id(tokenizer, r"\n"): 1, escape: 1, quote: -1}
     assert starts[r"\\\""] == {escape: 2, quote: -1}
@@ -114,18 +113,19 @@ def test_escapes_survive_saving(tmp_path: Path, file: str) -> None:
     assert pieces(load_tokenizer(str(tmp_path)), json.dumps(file)) == pieces(tokenizer, json.dumps(file))
 
 
-def spans(parts: list[str]) -> set[tuple[int, int]]:
+def spans(parts: list[str]) -> list[tuple[int, int]]:
     """Where each part starts and ends in the text that they make."""
-    return set(pairwise(accumulate(map(len, parts), initial=0)))
+    return list(pairwise(accumulate(map(len, parts), initial=0)))
 
 
-def test_real_code_is_written_in_the_tokens_that_it_is_read_in(embedded: PreTrainedTokenizerBase) -> None:
+def test_real_code_is_written_in_the_tokens_that_it_is_read_in_or_their_twins_line_breaks_apart(embedded: PreTrainedTokenizerBase) -> None:
     file = Path(textwrap.__file__).read_text(encoding="utf-8")
     read, written = pieces(embedded, file), pieces(embedded, escaped(file))
     assert "".join(written) == escaped(file)
-    copied = spans(written) & spans([escaped(piece) for piece in read])
-    assert len(copied) > 0.97 * len(written)
-    assert {r"\n   ", r"\n       ", r" \"\"\"", r"\"\"\""} <= set(written)
+    copied = set(spans([escaped(piece) for piece in read]))
+    others = [span in copied for span, piece in zip(spans(written), written, strict=True) if piece.strip() and piece != r"\n"]
+    assert sum(others) > 0.99 * len(others)
+    assert {r" \"\"\"", r"\"\"\"", r"\\n", r"\n"} <= set(written)
 
 
 def test_a_base_gets_each_twin_once_and_keeps_what_it_reads(embedded: PreTrainedTokenizerBase) -> None:

@@ -11,8 +11,8 @@ from data.wire import HERMES
 
 # White-space merges, as every real vocabulary has them: text that starts with a line break would fuse with the header's own.
 # Those of backslashes, as in SmolLM2's: an escape that is one token, and one whose backslash is joined with a comma before it. Also as
-# there, a line break with an indentation, and a quotation mark with a comma after it or a space before.
-MERGES = [("Ċ", "Ċ"), ("Ċ", "Ġ"), ("Ġ", "Ġ"), ("t", "h"), ("th", "e"), ("\\", '"'), (",", "\\"), ("ĊĠ", "ĠĠ"), ("Ġ", '"'), ('"', ",")]
+# there, a quotation mark with a comma after it or a space before.
+MERGES = [("Ċ", "Ċ"), ("Ċ", "Ġ"), ("Ġ", "Ġ"), ("t", "h"), ("th", "e"), ("\\", '"'), (",", "\\"), ("Ġ", '"'), ('"', ",")]
 CALLS = [HERMES.call_open, HERMES.call_close]
 RESULTS = [HERMES.result_open, HERMES.result_close]
 REASONING = [HERMES.think_open, HERMES.think_close]
