@@ -10,9 +10,8 @@ from typing import Any
 from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerBase
 
 from data.errors import UserError, disk_is_full
-from data.json_tokens import Start, mean_of
 from data.response_schema import response_template
-from data.wire import HERMES, TAGGED, WireFormat, form_of, missing_tokens, single_id
+from data.wire import BRACKETS, ESCAPES, HERMES, TAGGED, WireFormat, form_of, missing_tokens, single_id
 
 TEMPLATES = Path(str(resources.files("data"))) / "templates"
 
@@ -101,15 +100,34 @@ def attach_template(tokenizer: PreTrainedTokenizerBase, template: Path) -> None:
     tokenizer.init_kwargs["response_template"] = schema
 
 
-def add_wire_tokens(tokenizer: PreTrainedTokenizerBase, wire: WireFormat = HERMES) -> dict[str, Start]:
+def add_wire_tokens(tokenizer: PreTrainedTokenizerBase, wire: WireFormat = HERMES) -> dict[str, list[int]]:
     """Add each missing wire token as one non-special token.
 
     Non-special, so that `skip_special_tokens=True` keeps it in the text that a server's parser reads. Returns, for each added
-    text, where its row starts: the mean of those that it was spelled with before.
+    text, the ids that it was spelled with before: the rows from which its embedding is initialised.
     """
     missing = [text for text in (*wire.required, wire.result_open, wire.result_close) if single_id(tokenizer, text) is None]
     if not missing_tokens(tokenizer, wire):
         return {}  # results are never emitted: a model that lacks only their tokens was trained to read their pieces
-    starts = {text: mean_of(tokenizer.encode(text, add_special_tokens=False)) for text in missing}
+    pieces = {text: tokenizer.encode(text, add_special_tokens=False) for text in missing}
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in missing])
-    return starts
+    return pieces
+
+
+def add_json_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Make each of `ESCAPES` and `BRACKETS` one non-special token that nothing else is joined with.
+
+    A byte-pair vocabulary joins an escape's backslash with what stands before it: a line that ends in `,` becomes `,\\` and `n`, so that
+    a model that copies a file must know for each ending what it becomes. It joins brackets with each other and with quotation marks:
+    settings that are read one bracket a line must be written as `"}}` and `}}}`, however many there are. As tokens of their own, both
+    leave what is copied as it was read. One that the vocabulary holds keeps its id. Returns, for each other, the rows from which its
+    embedding is initialised: those that spelled it and, for an escape, that of the character it stands for.
+    """
+    meant, held = dict.fromkeys(BRACKETS, "") | ESCAPES, tokenizer.get_vocab()
+    pieces = {
+        text: [id_ for part in (text, meaning) for id_ in tokenizer.encode(part, add_special_tokens=False)]
+        for text, meaning in meant.items()
+        if text not in held
+    }
+    tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in meant])
+    return pieces

@@ -77,15 +77,16 @@ def test_learning_rate_follows_the_slower_of_steps_and_time() -> None:
     assert lr_factor(20, 10, 100, 1.0) == pytest.approx(0.0)
 
 
-def test_added_rows_are_the_sums_that_they_start_from() -> None:
+def test_added_rows_are_the_mean_of_their_pieces() -> None:
     tokenizer = toy_tokenizer(thinking=False)
     model = LlamaForCausalLM(
         LlamaConfig(vocab_size=len(tokenizer) - 1, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2)
     )
-    text = tokenizer.convert_ids_to_tokens(len(tokenizer) - 1)
-    add_rows(model, tokenizer, {text: {5: 0.5, 6: 1.0, 7: -1.0}})
+    text = r"\\"
+    assert tokenizer.convert_tokens_to_ids(text) == len(tokenizer) - 1
+    add_rows(model, tokenizer, {text: [5, 6, 7]})
     table = model.get_input_embeddings().weight.detach()
-    assert torch.allclose(table[-1], table[5] / 2 + table[6] - table[7])
+    assert torch.allclose(table[-1], table[[5, 6, 7]].mean(0))
 
 
 def model_with_rows() -> torch.nn.Module:

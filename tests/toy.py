@@ -5,14 +5,12 @@ from __future__ import annotations
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from data.json_tokens import add_json_tokens
-from data.tokenizer import TEMPLATES, attach_template, family_of, template_path
+from data.tokenizer import TEMPLATES, add_json_tokens, attach_template, family_of, template_path
 from data.wire import HERMES
 
 # White-space merges, as every real vocabulary has them: text that starts with a line break would fuse with the header's own.
-# Those of backslashes, as in SmolLM2's: an escape that is one token, and one whose backslash is joined with a comma before it. Also as
-# there, a quotation mark with a comma after it or a space before.
-MERGES = [("Ċ", "Ċ"), ("Ċ", "Ġ"), ("Ġ", "Ġ"), ("t", "h"), ("th", "e"), ("\\", '"'), (",", "\\"), ("Ġ", '"'), ('"', ",")]
+# Those of backslashes, as in SmolLM2's: an escape that is one token, and one whose backslash is joined with a comma before it.
+MERGES = [("Ċ", "Ċ"), ("Ċ", "Ġ"), ("Ġ", "Ġ"), ("t", "h"), ("th", "e"), ("\\", '"'), (",", "\\")]
 CALLS = [HERMES.call_open, HERMES.call_close]
 RESULTS = [HERMES.result_open, HERMES.result_close]
 REASONING = [HERMES.think_open, HERMES.think_close]
@@ -32,7 +30,7 @@ QWEN_PIECES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^
 def toy_tokenizer(thinking: bool = True, calls: bool = True, family: str = "") -> PreTrainedTokenizerFast:
     """A tokenizer of `family`, by default of SmolLM3's or, without `thinking`, of SmolLM2's.
 
-    Without `calls` it lacks the tokens of calls and results; SmolLM2's has those of JSON with them, as `train.base` adds them.
+    Without `calls` it lacks the tokens of calls and results; SmolLM2's has those of escapes with them, as `train.base` adds them.
     It finds its template as a real one does, by what it came with.
     """
     family = family or ("smollm3" if thinking else "smollm2")

@@ -2,8 +2,8 @@
 
 A base whose tokenizer holds every wire token as one id (SmolLM3) keeps its vocabulary; any other gets the missing tokens as single
 non-special ids, with embedding rows initialised to the mean of the rows that spelled the token before, and with them JSON's brackets and
-escapes and an escaped twin of each token that JSON strings spell otherwise (`--no-json-tokens` leaves these out). Our chat template and
-response template are attached, and `manifest.json` records sha256 of template, tokenizer and weights.
+the escapes that a copied file needs most (`--no-json-tokens` leaves these out). Our chat template and response template are attached, and
+`manifest.json` records sha256 of template, tokenizer and weights.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from rich.console import Console
 from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from data.errors import UserError, reported
-from data.json_tokens import Start, add_json_tokens
 from data.manifest import sha256_file, sha256_text, write_json, write_manifest
-from data.tokenizer import add_wire_tokens, attach_template, family_of, load_tokenizer, template_path
+from data.tokenizer import add_json_tokens, add_wire_tokens, attach_template, family_of, load_tokenizer, template_path
 from data.wire import read_ids
 from train.serve_config import serve_config, thinks
 
@@ -71,28 +70,27 @@ def load_base(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTraine
     return model, tokenizer
 
 
-def add_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, starts: dict[str, Start]) -> None:
-    """Grow the embedding for the added tokens; each new row is the sum of others that it starts from, in the order given."""
-    if not starts:
+def add_rows(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pieces: dict[str, list[int]]) -> None:
+    """Grow the embedding for the added tokens; each new row is the mean of the rows that spelled the token before."""
+    if not pieces:
         return
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     layers: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
     with torch.no_grad():
         for weight in {id(layer.weight): layer.weight for layer in layers}.values():
-            for text, start in starts.items():
-                shares = torch.tensor(list(start.values())).unsqueeze(1)
-                weight[tokenizer.convert_tokens_to_ids(text)] = (weight[list(start)].float() * shares).sum(dim=0).to(weight.dtype)
+            for text, ids in pieces.items():
+                weight[tokenizer.convert_tokens_to_ids(text)] = weight[ids].float().mean(dim=0).to(weight.dtype)
 
 
 def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype, json_tokens: bool = True) -> dict[str, Any]:
     """Load, add what is missing, attach the templates, save for training, measuring and serving; returns the manifest's fields."""
     model, tokenizer = load_base(name, dtype)
-    starts = add_wire_tokens(tokenizer)
-    if starts and json_tokens:
-        starts |= add_json_tokens(tokenizer)
+    pieces = add_wire_tokens(tokenizer)
+    if pieces and json_tokens:
+        pieces |= add_json_tokens(tokenizer)
     template = template or template_path(family_of(tokenizer))
     attach_template(tokenizer, template)
-    add_rows(model, tokenizer, starts)
+    add_rows(model, tokenizer, pieces)
     ids = read_ids(tokenizer)
     model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.config.eos_token_id = model.generation_config.eos_token_id = ids.turn_close
@@ -106,7 +104,7 @@ def prepare(name: str, out: Path, template: Path | None, dtype: torch.dtype, jso
         "template_sha256": sha256_text(tokenizer.chat_template),
         "tokenizer_sha256": sha256_file(out / "tokenizer.json"),
         "weights_sha256": {path.name: sha256_file(path) for path in sorted(out.glob("*.safetensors"))},
-        "added_tokens": {text: tokenizer.convert_tokens_to_ids(text) for text in starts},
+        "added_tokens": {text: tokenizer.convert_tokens_to_ids(text) for text in pieces},
         "wire_ids": ids.as_dict(),
         "parameters": model.num_parameters(),
     }
@@ -123,15 +121,12 @@ def main() -> int:
         "--json-tokens",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="where wire tokens are added, also add JSON's brackets and escapes and an escaped twin of each token with a quotation mark or "
-        "an indentation, so that a copied file or setting keeps the tokens that it is read as",
+        help=r"where wire tokens are added, also make \n, \", \\ and brackets tokens of their own, so that a copy keeps its other tokens",
     )
     args = parser.parse_args()
     fields = prepare(args.name, args.out, args.template, getattr(torch, args.dtype), args.json_tokens)
     write_manifest(args.out, "base", **fields)
-    wire = [f"{text}={id_}" for text, id_ in fields["added_tokens"].items() if text.startswith("<")]
-    others = len(fields["added_tokens"]) - len(wire)
-    added = ", ".join(wire) + f" and {others} of JSON" * bool(others) or "none: all wire tokens are single ids already"
+    added = ", ".join(f"{text}={id_}" for text, id_ in fields["added_tokens"].items()) or "none: all wire tokens are single ids already"
     Console().print(f"base {args.name} → {args.out}  {fields['parameters'] / 1e6:.1f}M parameters; tokens added: {added}", markup=False)
     return 0
 
